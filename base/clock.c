@@ -1,0 +1,53 @@
+#include "nero/clock.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <time.h>
+
+static int64_t system_wall_ms(void *context)
+{
+    struct timespec now;
+
+    (void)context;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static int64_t system_mono_ns(void *context)
+{
+    struct timespec now;
+
+    (void)context;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* Returns early on a signal, so that a stop request is seen at once. */
+static void system_sleep_ms(void *context, int64_t ms)
+{
+    struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+
+    (void)context;
+    if (ms > 0) {
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
+const struct clock_source *clock_system(void)
+{
+    static const struct clock_source source = {
+        .wall_ms = system_wall_ms, .mono_ns = system_mono_ns, .sleep_ms = system_sleep_ms};
+
+    return &source;
+}
+
+void clock_format_utc(char out[CLOCK_TEXT_BYTES], int64_t wall_ms)
+{
+    time_t seconds = (time_t)(wall_ms / 1000);
+    struct tm parts;
+    char text[CLOCK_TEXT_BYTES];
+
+    (void)gmtime_r(&seconds, &parts);
+    (void)strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
+    (void)snprintf(out, CLOCK_TEXT_BYTES, "%.19s.%03dZ", text, (int)(wall_ms % 1000));
+}

@@ -1,0 +1,3 @@
+foreach(stem rng)
+  nero_test(test_${stem} SOURCES test_${stem}.c LINK nero_base LABEL quick)
+endforeach()
