@@ -1,0 +1,148 @@
+/*
+ * The object store: one table of operations, the same promises from every implementation.
+ *
+ * An object is a key and immutable bytes; there is no rename and no append. Keys use only
+ * [A-Za-z0-9._/-], do not start or end with '/', and hold no empty, "." or ".." segment; at most
+ * STORAGE_KEY_BYTES_MAX bytes. Every operation takes effect wholly or not at all.
+ *
+ * Promises (storage/DESIGN.md says why they hold for each implementation):
+ *   - put_if_absent: of any number of concurrent creates of one key exactly one succeeds;
+ *   - an object that was put is seen by every later get, head and list;
+ *   - not_found only where the object is definitely absent (a 404, ENOENT), never on an outage;
+ *   - unknown: the request was sent and its outcome is not known; the object must be read to tell.
+ *
+ * Thread: a store may be used by any number of threads at once.
+ * Source: Amazon S3 API (PutObject, GetObject, HeadObject, ListObjectsV2, DeleteObject).
+ */
+#ifndef NERO_STORAGE_H
+#define NERO_STORAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "nero/bytes.h"
+#include "nero/err.h"
+
+enum {
+    STORAGE_KEY_BYTES_MAX = 512,
+    STORAGE_ETAG_BYTES_MAX = 96,
+    STORAGE_LIST_PAGE_MAX = 1000,
+    STORAGE_URL_BYTES_MAX = 1024
+};
+
+/* What is known of an object without reading it. The ETag is opaque: only for put_if_match. */
+struct storage_info {
+    uint64_t bytes;
+    char etag[STORAGE_ETAG_BYTES_MAX];
+};
+
+/* One page of keys in ascending byte order. */
+struct storage_list {
+    struct storage_list_entry {
+        char *key;
+        uint64_t bytes;
+    } *entries;
+    size_t count;
+    bool more; /* go on with start_after = the last key */
+};
+
+struct storage; /* an open store */
+
+/* Bits of storage_capabilities: what this store promises beyond put, get, list and delete. */
+enum storage_capability {
+    STORAGE_CAN_CREATE = 1,   /* put_if_absent is atomic under races */
+    STORAGE_CAN_MATCH = 2,    /* put_if_match */
+    STORAGE_CAN_MULTIPART = 4 /* large objects in parallel parts */
+};
+
+/* The table that an implementation or a wrapper fills. `self` is its own state. */
+struct storage_ops {
+    const char *name; /* "mem", "file", "s3", "s3+libs3" */
+    enum nero_status (*put)(void *self, const char *key, struct bytes_view body,
+                            struct nero_err *err);
+    enum nero_status (*put_if_absent)(void *self, const char *key, struct bytes_view body,
+                                      struct nero_err *err);
+    enum nero_status (*put_if_match)(void *self, const char *key, struct bytes_view body,
+                                     const char *etag, struct nero_err *err);
+    enum nero_status (*get_range)(void *self, const char *key, uint64_t offset, uint64_t bytes,
+                                  struct bytes *out, struct storage_info *info,
+                                  struct nero_err *err);
+    enum nero_status (*head)(void *self, const char *key, struct storage_info *out,
+                             struct nero_err *err);
+    enum nero_status (*list)(void *self, const char *prefix, const char *start_after,
+                             size_t count_max, struct storage_list *out, struct nero_err *err);
+    enum nero_status (*remove)(void *self, const char *key, struct nero_err *err);
+    unsigned (*capabilities)(void *self);
+    void (*close)(void *self);
+};
+
+/*
+ * Open a store by URL: file:///absolute/dir, mem:name (one per process and name), s3://bucket/prefix
+ * or s3+libs3://bucket/prefix. A directory is created when its parent exists. `create` false: a
+ * missing directory is not_found.
+ * Owns: *out is closed by storage_close. Errors: invalid (URL), denied, unavailable.
+ */
+enum nero_status storage_open(const char *url, bool create, struct storage **out,
+                              struct nero_err *err);
+void storage_close(struct storage *store); /* NULL does nothing */
+
+/* Make a store of a table; takes `self` (closed by ops->close). For implementations and wrappers. */
+enum nero_status storage_from_ops(const struct storage_ops *ops, void *self, const char *url,
+                                  struct storage **out, struct nero_err *err);
+
+const char *storage_url(const struct storage *store);
+unsigned storage_capabilities(const struct storage *store);
+
+/* Errors: invalid, naming the character and its place. */
+enum nero_status storage_check_key(const char *key, struct nero_err *err);
+
+/* Create or replace. Errors: denied, no_space, unavailable, unknown, too_big. */
+enum nero_status storage_put(struct storage *store, const char *key, struct bytes_view body,
+                             struct nero_err *err);
+
+/* Create; exists when the key is there, whatever its content. */
+enum nero_status storage_put_if_absent(struct storage *store, const char *key,
+                                       struct bytes_view body, struct nero_err *err);
+
+/*
+ * As put_if_absent, and a retry that finds its own bytes counts as done: on exists or unknown the
+ * object is read, and equal bytes are success, others exists.
+ */
+enum nero_status storage_create_once(struct storage *store, const char *key,
+                                     struct bytes_view body, struct nero_err *err);
+
+/* Replace when the ETag is still `etag`: conflict otherwise, not_found on a missing key. */
+enum nero_status storage_put_if_match(struct storage *store, const char *key,
+                                      struct bytes_view body, const char *etag,
+                                      struct nero_err *err);
+
+/* Append the whole object to `out` (its bytes_max is the limit: too_big). info may be NULL. */
+enum nero_status storage_get(struct storage *store, const char *key, struct bytes *out,
+                             struct storage_info *info, struct nero_err *err);
+
+/* Append [offset, offset + bytes) cut at the object's end; invalid when offset is beyond it. */
+enum nero_status storage_get_range(struct storage *store, const char *key, uint64_t offset,
+                                   uint64_t bytes, struct bytes *out, struct storage_info *info,
+                                   struct nero_err *err);
+enum nero_status storage_head(struct storage *store, const char *key, struct storage_info *out,
+                              struct nero_err *err);
+
+/*
+ * Keys that start with `prefix` (any string, "" for all) and are greater than `start_after` (may be
+ * NULL), at most count_max (1 to STORAGE_LIST_PAGE_MAX). Free with storage_list_fini.
+ */
+enum nero_status storage_list_page(struct storage *store, const char *prefix,
+                                   const char *start_after, size_t count_max,
+                                   struct storage_list *out, struct nero_err *err);
+void storage_list_fini(struct storage_list *list);
+
+/* Call `each` for every key with the prefix, in order; a status other than ok from it ends. */
+typedef enum nero_status storage_each_fn(void *context, const char *key, uint64_t bytes,
+                                         struct nero_err *err);
+enum nero_status storage_list_each(struct storage *store, const char *prefix,
+                                   storage_each_fn *each, void *context, struct nero_err *err);
+
+/* Deleting a key that is absent is ok. */
+enum nero_status storage_remove(struct storage *store, const char *key, struct nero_err *err);
+
+#endif
