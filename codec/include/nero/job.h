@@ -1,0 +1,95 @@
+/*
+ * A job: one evaluation of one phenotype. What is to be computed is the spec; the job id is the hash
+ * of the spec's exact bytes, so equal work has one id. The genotype rides along for readers.
+ * Stored form: codec/FORMAT.md ("job").
+ */
+#ifndef NERO_JOB_H
+#define NERO_JOB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "nero/hash.h"
+#include "nero/phenotype.h"
+
+enum {
+    JOB_CLASS_BYTES = 192, /* a numeric class as text, NUL included */
+    JOB_BYTES_MAX = 512 * 1024
+};
+
+enum job_kind { JOB_TRAIN = 1, JOB_EXTEND = 2, JOB_SCORE = 3 };
+enum job_budget_kind { JOB_SECONDS = 1, JOB_EPOCHS = 2, JOB_STEPS = 3, JOB_FLOPS = 4 };
+enum job_attack_kind { JOB_ATTACK_NONE = 0, JOB_ATTACK_FGSM = 1, JOB_ATTACK_PGD = 2 };
+enum job_part { JOB_PART_FITNESS = 0, JOB_PART_TEST = 1 }; /* which images are scored */
+enum job_on_timeout { JOB_SCORE_LAST = 0, JOB_SCORE_BEST = 1 };
+
+struct job_budget {
+    enum job_budget_kind kind;
+    uint64_t amount; /* seconds, epochs, steps, or FLOPs (2 per MAC; a step counts 3 forwards) */
+};
+
+struct job_attack {
+    enum job_attack_kind kind;
+    double epsilon;   /* L-infinity radius in [0,1] pixel units */
+    double step_size; /* PGD */
+    uint32_t steps;   /* PGD */
+};
+
+/* How an evaluation is done; the same for all jobs of a run but for the split seed. */
+struct job_protocol {
+    struct hash dataset;     /* data set id: hash of its record's payload */
+    uint64_t split_seed;     /* of the stratified split of the training images */
+    uint32_t train_count;    /* images a part */
+    uint32_t control_count;
+    uint32_t fitness_count;
+    enum job_part part;
+    struct job_attack attack;
+    uint32_t eval_batch;     /* physical batch of the inference plan */
+    double l2;               /* lambda: loss + lambda * sum of kernel weights squared */
+    double bn_momentum;
+    bool augment;            /* pad 4, flip, crop */
+    double ill_fitted_share; /* (0,1]: predictions of one class above this share are ill-fitted */
+    enum job_on_timeout on_timeout;
+    uint64_t max_parameters; /* 0: no limit */
+    uint64_t max_macs;
+    uint64_t max_plan_bytes;
+};
+
+struct job_spec {
+    enum job_kind kind;
+    struct phenotype phenotype; /* owned */
+    uint64_t seed;              /* weights, shuffling, augmentation */
+    struct job_budget budget;   /* total, what continue_from already used included */
+    struct job_protocol protocol;
+    char numeric_class[JOB_CLASS_BYTES]; /* required; "" = any, pinned by the first checkpoint */
+    bool has_continue_from;              /* EXTEND: training state; SCORE: weights */
+    struct hash continue_from;           /* blob id */
+};
+
+void job_spec_init(struct job_spec *spec);
+void job_spec_fini(struct job_spec *spec);
+enum nero_status job_spec_check(const struct job_spec *spec, struct nero_err *err);
+enum nero_status job_spec_encode(const struct job_spec *spec, struct bytes *out,
+                                 struct nero_err *err);
+enum nero_status job_spec_decode(struct bytes_view bytes, struct job_spec *out,
+                                 struct nero_err *err);
+
+/* BLAKE2b-256 of a domain tag and the spec's bytes. */
+struct hash job_id(struct bytes_view spec_bytes);
+
+/* The job record: payload of the job envelope. The genotype may be empty. Views into `bytes`. */
+struct job_record {
+    struct bytes_view spec;
+    struct bytes_view genotype;
+};
+enum nero_status job_record_encode(struct bytes_view spec, struct bytes_view genotype,
+                                   struct bytes *out, struct nero_err *err);
+enum nero_status job_record_decode(struct bytes_view bytes, struct job_record *out,
+                                   struct nero_err *err);
+
+const char *job_kind_name(enum job_kind kind);
+const char *job_budget_name(enum job_budget_kind kind); /* "seconds" ... */
+/* "epochs:8", "seconds:600", "steps:5", "flops:1e15". Errors: invalid with what is allowed. */
+enum nero_status job_budget_parse(const char *text, struct job_budget *out, struct nero_err *err);
+
+#endif
