@@ -1,0 +1,73 @@
+/*
+ * A job's chain of slots in the bucket: read and verified from slot 0, appended create-only. It
+ * decides everything; queue/DESIGN.md says why no two attempts can both believe they own a job and
+ * both commit.
+ *
+ * Rules (DESIGN 7): a slot that does not verify is skipped and listed by the next valid one; a
+ * claimant that meets a higher token, or an equal one with another nonce, is the zombie and stops
+ * before any takeover; a late slot of a lower token is adopted and the next number tried; after a
+ * terminal slot only the scheduler may write, and only `reopened`.
+ * Thread: one thread uses a chain.
+ */
+#ifndef NERO_CHAIN_H
+#define NERO_CHAIN_H
+
+#include "nero/slot.h"
+#include "nero/storage.h"
+#include "nero/trust.h"
+
+struct chain;
+
+/* One slot as found. `stored` and slot.body stay valid for the chain's life. */
+struct chain_entry {
+    uint64_t number;
+    bool valid;
+    bool by_scheduler;
+    struct key_id signer;
+    struct hash hash;         /* of the stored bytes */
+    struct bytes_view stored;
+    struct slot slot;         /* when valid */
+    char fault[160];          /* when not: why */
+};
+
+/* `job_envelope`: the stored signed job; its hash is slot 0's prev. */
+enum nero_status chain_open(struct storage *store, struct trust *trust, const struct hash *job,
+                            struct bytes_view job_envelope, struct chain **out,
+                            struct nero_err *err);
+void chain_close(struct chain *chain);
+
+/* Read slots that others have appended since. */
+enum nero_status chain_refresh(struct chain *chain, struct nero_err *err);
+
+uint64_t chain_count(const struct chain *chain); /* slots, damaged ones included */
+const struct chain_entry *chain_at(const struct chain *chain, uint64_t number);
+const struct chain_entry *chain_tail(const struct chain *chain); /* newest valid; NULL: none */
+/* The terminal slot in force (final, failed, cancelled and not reopened); NULL: none. */
+const struct chain_entry *chain_terminal(const struct chain *chain);
+/* Newest valid checkpoint below slot number `below` (UINT64_MAX: any); NULL: none. */
+const struct chain_entry *chain_checkpoint(const struct chain *chain, uint64_t below);
+
+/*
+ * Append. The caller sets kind, token, nonce, reason, text, blobs, body, restored_from; run, job,
+ * number, prev, skipped and wall_ms are filled here. Resolves a 412 and an unknown outcome by reading.
+ * Errors: stale (overtaken: stop at once, touch nothing); conflict (terminal already); unavailable.
+ */
+enum nero_status chain_append(struct chain *chain, const struct slot *slot,
+                              const struct key_pair *signer, const struct chain_entry **out,
+                              struct nero_err *err);
+
+/* Takeover with the claim's token and nonce: after it all older holders are fenced. */
+enum nero_status chain_takeover(struct chain *chain, uint64_t token, uint64_t nonce,
+                                int64_t redis_ms, const struct key_pair *signer,
+                                struct nero_err *err);
+
+/*
+ * Blobs by content. put: skips what the chain's kept manifests name (DESIGN 7). get: verifies the
+ * hash while reading; corrupt when the bytes are others.
+ */
+enum nero_status chain_put_blob(struct chain *chain, struct bytes_view body, struct hash *out,
+                                struct nero_err *err);
+enum nero_status chain_get_blob(struct storage *store, const char *run, const struct hash *blob,
+                                uint64_t bytes_max, struct bytes *out, struct nero_err *err);
+
+#endif

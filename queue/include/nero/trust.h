@@ -1,0 +1,40 @@
+/*
+ * Whom to believe in one run: the root key is given, the run record names the run key, certificates
+ * in the bucket name runner keys. Certificates are fetched once and kept.
+ * Thread: one thread uses a trust.
+ */
+#ifndef NERO_TRUST_H
+#define NERO_TRUST_H
+
+#include "nero/envelope.h"
+#include "nero/keys.h"
+#include "nero/run.h"
+#include "nero/storage.h"
+
+struct trust;
+
+/*
+ * Read and verify the run record. root NULL: the record's signature is not checked (the run key is
+ * then believed on first use; a runner gets the run key at enrolment instead).
+ * Errors: not_found (no such run), denied (signature), corrupt.
+ */
+enum nero_status trust_open(struct storage *store, const char *run, const struct key_public *root,
+                            struct trust **out, struct nero_err *err);
+void trust_close(struct trust *trust);
+
+/* Borrowed for the trust's life. */
+const struct run_record *trust_run(const struct trust *trust);
+struct hash trust_run_hash(const struct trust *trust); /* of the stored run record */
+const struct key_public *trust_run_key(const struct trust *trust);
+
+/* Payload of an envelope that the run key must have signed. */
+enum nero_status trust_open_run_envelope(struct trust *trust, struct bytes_view stored,
+                                         enum envelope_type type, struct bytes_view *payload,
+                                         struct nero_err *err);
+
+/* Payload of a slot, signed by a certified runner or by the run key (*by_scheduler). */
+enum nero_status trust_open_slot(struct trust *trust, struct bytes_view stored,
+                                 struct bytes_view *payload, bool *by_scheduler,
+                                 struct key_id *signer, struct nero_err *err);
+
+#endif
