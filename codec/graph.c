@@ -278,7 +278,8 @@ static uint32_t unit_output(const struct builder *builder, int32_t unit)
 static enum nero_status add_concat(struct builder *builder, int32_t unit, uint32_t *nodes,
                                    uint32_t count, uint32_t *out, struct nero_err *err)
 {
-    struct graph_node made = {.op = GRAPH_CONCAT, .unit = unit, .shape = {0, UINT32_MAX, UINT32_MAX}};
+    struct graph_node made = {
+        .op = GRAPH_CONCAT, .unit = unit, .shape = {0, UINT32_MAX, UINT32_MAX}};
 
     for (uint32_t i = 0; i < count; i++) {
         struct graph_shape in = shape_of(builder, nodes[i]);

@@ -78,8 +78,9 @@ struct backend_op_memory {
 /*
  * Pointers of one call; all borrowed. Which are set depends on kind and call:
  * forward reads src, param, prepared and writes dst, workspace, stat (batch norm in training);
- * backward reads src, dst, ddst, param, workspace and writes dsrc (NULL: not wanted) and dparam.
- * dsrc and dparam are overwritten, not added to.
+ * backward reads src, dst, ddst, param, workspace and writes dsrc and dparam; of these each entry may
+ * be NULL: not wanted (in inference both of dparam are). `dsrc` itself always has input_count
+ * entries. dsrc and dparam are overwritten, not added to, and overlap nothing else.
  */
 struct backend_op_args {
     const float *const *src; /* input_count tensors */
