@@ -64,6 +64,10 @@ void trainer_destroy(struct trainer *trainer);
 /* The numeric class of what this trainer computes: engine, backend, ISA, shards, precision. */
 const char *trainer_numeric_class(const struct trainer *trainer);
 
+/* The same before there is a trainer: what a backend of this engine computes. A runner claims jobs of
+ * this class; trainer_numeric_class of every trainer on this backend equals it. */
+void trainer_class_of(struct backend *backend, char out[JOB_CLASS_BYTES]);
+
 /* Do one unit: a training step, one control batch, one evaluated batch. Fills *event. */
 enum nero_status trainer_advance(struct trainer *trainer, struct trainer_event *event,
                                  struct nero_err *err);
