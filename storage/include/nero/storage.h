@@ -3,7 +3,9 @@
  *
  * An object is a key and immutable bytes; there is no rename and no append. Keys use only
  * [A-Za-z0-9._/-], do not start or end with '/', and hold no empty, "." or ".." segment; at most
- * STORAGE_KEY_BYTES_MAX bytes. Every operation takes effect wholly or not at all.
+ * STORAGE_KEY_BYTES_MAX bytes and STORAGE_SEGMENT_BYTES_MAX between two '/'. Every operation takes
+ * effect wholly or not at all. A key that is also the folder of another one ("a" beside "a/b") is
+ * never used: mem: and file: refuse to create it with conflict, S3 cannot notice it.
  *
  * Promises (storage/DESIGN.md says why they hold for each implementation):
  *   - put_if_absent: of any number of concurrent creates of one key exactly one succeeds;
@@ -25,6 +27,7 @@
 
 enum {
     STORAGE_KEY_BYTES_MAX = 512,
+    STORAGE_SEGMENT_BYTES_MAX = 255, /* NAME_MAX of a file system */
     STORAGE_ETAG_BYTES_MAX = 96,
     STORAGE_LIST_PAGE_MAX = 1000,
     STORAGE_URL_BYTES_MAX = 1024
@@ -41,7 +44,7 @@ struct storage_list {
     struct storage_list_entry {
         char *key;
         uint64_t bytes;
-    } *entries;
+    } * entries;
     size_t count;
     bool more; /* go on with start_after = the last key */
 };
@@ -77,16 +80,23 @@ struct storage_ops {
 };
 
 /*
- * Open a store by URL: file:///absolute/dir, mem:name (one per process and name), s3://bucket/prefix
- * or s3+libs3://bucket/prefix. A directory is created when its parent exists. `create` false: a
- * missing directory is not_found.
- * Owns: *out is closed by storage_close. Errors: invalid (URL), denied, unavailable.
+ * Open a store by URL: file:///absolute/dir, mem:name (shared by all opens of that name in this
+ * process, gone with the last close; "mem:" alone is private), s3://bucket/prefix or
+ * s3+libs3://bucket/prefix. A directory is created when its parent exists. `create` false: a
+ * missing directory is not_found, and one that cannot be written is opened for reading only (no
+ * capabilities, writes are denied).
+ * Owns: *out is closed by storage_close. Errors: invalid (URL, or a file system without hard
+ * links), denied, unavailable.
  */
 enum nero_status storage_open(const char *url, bool create, struct storage **out,
                               struct nero_err *err);
 void storage_close(struct storage *store); /* NULL does nothing */
 
-/* Make a store of a table; takes `self` (closed by ops->close). For implementations and wrappers. */
+/*
+ * Make a store of a table. For implementations and wrappers.
+ * Owns: `self` is taken on success (closed by ops->close); `ops` is borrowed for the store's life;
+ * `url` is copied.
+ */
 enum nero_status storage_from_ops(const struct storage_ops *ops, void *self, const char *url,
                                   struct storage **out, struct nero_err *err);
 
@@ -96,34 +106,43 @@ unsigned storage_capabilities(const struct storage *store);
 /* Errors: invalid, naming the character and its place. */
 enum nero_status storage_check_key(const char *key, struct nero_err *err);
 
-/* Create or replace. Errors: denied, no_space, unavailable, unknown, too_big. */
+/* Create or replace. Errors: conflict (folder of a key), denied, no_space, unavailable, unknown. */
 enum nero_status storage_put(struct storage *store, const char *key, struct bytes_view body,
                              struct nero_err *err);
 
-/* Create; exists when the key is there, whatever its content. */
+/* Create; exists when the key is there, whatever its content. Errors: as storage_put. */
 enum nero_status storage_put_if_absent(struct storage *store, const char *key,
                                        struct bytes_view body, struct nero_err *err);
 
 /*
  * As put_if_absent, and a retry that finds its own bytes counts as done: on exists or unknown the
- * object is read, and equal bytes are success, others exists.
+ * object is read, and equal bytes are success, others exists. Unknown where it cannot be read.
  */
-enum nero_status storage_create_once(struct storage *store, const char *key,
-                                     struct bytes_view body, struct nero_err *err);
+enum nero_status storage_create_once(struct storage *store, const char *key, struct bytes_view body,
+                                     struct nero_err *err);
 
 /* Replace when the ETag is still `etag`: conflict otherwise, not_found on a missing key. */
 enum nero_status storage_put_if_match(struct storage *store, const char *key,
                                       struct bytes_view body, const char *etag,
                                       struct nero_err *err);
 
-/* Append the whole object to `out` (its bytes_max is the limit: too_big). info may be NULL. */
+/*
+ * Append the whole object to `out`, which is unchanged on failure. `info` may be NULL.
+ * Errors: not_found, too_big (over out's bytes_max), corrupt (shorter than it claims), denied,
+ * unavailable, no_memory.
+ */
 enum nero_status storage_get(struct storage *store, const char *key, struct bytes *out,
                              struct storage_info *info, struct nero_err *err);
 
-/* Append [offset, offset + bytes) cut at the object's end; invalid when offset is beyond it. */
+/*
+ * As storage_get for [offset, offset + bytes) cut at the object's end; invalid when offset is
+ * beyond it. With `info` file: reads the whole object for its ETag, so pass NULL where it is not
+ * needed.
+ */
 enum nero_status storage_get_range(struct storage *store, const char *key, uint64_t offset,
                                    uint64_t bytes, struct bytes *out, struct storage_info *info,
                                    struct nero_err *err);
+/* `out` may be NULL: only whether the object is there, which spares file: reading it. */
 enum nero_status storage_head(struct storage *store, const char *key, struct storage_info *out,
                               struct nero_err *err);
 
@@ -139,8 +158,8 @@ void storage_list_fini(struct storage_list *list);
 /* Call `each` for every key with the prefix, in order; a status other than ok from it ends. */
 typedef enum nero_status storage_each_fn(void *context, const char *key, uint64_t bytes,
                                          struct nero_err *err);
-enum nero_status storage_list_each(struct storage *store, const char *prefix,
-                                   storage_each_fn *each, void *context, struct nero_err *err);
+enum nero_status storage_list_each(struct storage *store, const char *prefix, storage_each_fn *each,
+                                   void *context, struct nero_err *err);
 
 /* Deleting a key that is absent is ok. */
 enum nero_status storage_remove(struct storage *store, const char *key, struct nero_err *err);
