@@ -58,6 +58,7 @@ struct backend_op_desc {
     bool training; /* forward will be followed by backward of parameters; batch norm by batch */
     bool backward; /* backward of the input is needed (training, or an attack's input gradient) */
     bool input_gradient; /* false: nobody needs the gradient of the input (first layer, training) */
+    bool plain; /* inference: an algorithm whose rows do not depend on each other, however slow */
     uint32_t out_c, out_h, out_w;
     uint32_t kernel_h, kernel_w, stride;
     uint32_t pad_top, pad_left, pad_bottom, pad_right;
@@ -73,6 +74,8 @@ struct backend_op_memory {
     uint64_t workspace_bytes; /* kept from forward to its backward (max-pool winners, batch stats) */
     uint64_t scratch_bytes;   /* only during a call; one area serves all operations */
     uint64_t weights_bytes;   /* inference: prepared weights, filled by `prepare`, kept */
+    /* Backward does not read src, or dst: their memory may be used again before it. */
+    bool backward_skips_src, backward_skips_dst;
 };
 
 /*
@@ -121,7 +124,7 @@ struct backend_ops {
     void (*describe)(struct backend *backend, char out[BACKEND_NAME_BYTES]);
 
     void *(*mem_alloc)(struct backend *backend, uint64_t bytes); /* zeroed; NULL: no memory */
-    void (*mem_free)(struct backend *backend, void *ptr);
+    void (*mem_free)(struct backend *backend, void *ptr); /* NULL does nothing */
     enum nero_status (*upload)(struct backend *backend, void *to, const void *from_host,
                                uint64_t bytes, struct nero_err *err);
     enum nero_status (*download)(struct backend *backend, void *to_host, const void *from,

@@ -62,7 +62,7 @@ enum nero_status net_forward(struct net *net, const float *images, float *logits
                              struct nero_err *err);
 
 /*
- * After net_forward: gradient of sum over rows of <dlogits, logits> with respect to the images.
+ * After net_forward, any number of times: gradient of sum over rows of <dlogits, logits> with respect to the images.
  * dlogits [N,K] host, dimages [N,C,H,W] host.
  */
 enum nero_status net_backward_input(struct net *net, const float *dlogits, float *dimages,

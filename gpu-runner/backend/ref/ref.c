@@ -148,6 +148,9 @@ static void plan_memory(const struct ref_op *op, uint64_t out_bytes,
     bool sums = desc->kind == BACKEND_CONV || desc->kind == BACKEND_FC;
 
     memset(memory, 0, sizeof(*memory));
+    memory->backward_skips_dst = true;
+    memory->backward_skips_src = (sums && !desc->training) || desc->kind == BACKEND_CONCAT ||
+                                 (desc->kind == BACKEND_POOL && !desc->max_pool);
     if (sums && desc->backward && desc->activation != BACKEND_LINEAR) {
         memory->workspace_bytes = out_bytes;
         memory->scratch_bytes = out_bytes;
