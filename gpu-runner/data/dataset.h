@@ -13,6 +13,12 @@
 #include "nero/err.h"
 #include "nero/job.h"
 
+enum {
+    DATASET_PAD = 4,           /* pixels of zeros on each side before the crop */
+    DATASET_CLASSES_MAX = 256, /* a label is one byte */
+    DATASET_CHANNELS_MAX = 1024
+};
+
 struct dataset {
     uint32_t channels, height, width, classes;
     uint32_t train_count;
@@ -25,9 +31,12 @@ struct dataset {
 enum nero_status dataset_check(const struct dataset *dataset, struct nero_err *err);
 
 /*
- * The stratified split of the training images (specs/evolution.md f): indices into train. Equal
- * shares of each class as far as the counts divide; which image goes where depends on split_seed
- * alone. When train + control + fitness < train_count the rest is unused.
+ * The stratified split of the training images (specs/evolution.md f): indices into train, ascending.
+ * Each part has the classes in the proportions of the whole as far as the counts divide, the
+ * remainder by largest rest; which image goes where depends on split_seed alone. When train +
+ * control + fitness < train_count the rest is unused. With JOB_PART_TEST the fitness part is the
+ * first images of each class of the test set, whatever the seed.
+ * Owns: *out (dataset_split_fini). Errors: invalid (the set is too small), no_memory.
  */
 struct dataset_split {
     uint32_t *train;   /* train_count indices; owned */
@@ -47,8 +56,11 @@ void dataset_epoch_order(uint64_t seed, uint32_t epoch, uint32_t count, uint32_t
 uint8_t dataset_image(const struct dataset *dataset, struct bytes_view records, uint32_t index,
                       float *out);
 
-/* The same with zero padding of 4, a horizontal flip with p = 1/2 and a random crop, drawn from
- * (seed, epoch, index in the training set). */
+/*
+ * The same of a training image with zero padding of DATASET_PAD, a horizontal flip with p = 1/2 and a
+ * crop at an offset of 0 to 2 * DATASET_PAD on each axis, all from the one block of random numbers of
+ * (seed, epoch, index in the training set).
+ */
 uint8_t dataset_augmented_image(const struct dataset *dataset, uint64_t seed, uint32_t epoch,
                                 uint32_t index, float *out);
 
