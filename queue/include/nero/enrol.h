@@ -15,6 +15,9 @@
 
 enum { ENROL_MESSAGE_BYTES_MAX = 4096, ENROL_LIFETIME_MS_DEFAULT = 24 * 3600 * 1000 };
 
+/* Run named by a request over the socket pair, where the other side tells the run. */
+#define ENROL_RUN_TOLD "local"
+
 /* What a runner knows after enrolment. */
 struct enrol_grant {
     char run[SLOT_RUN_BYTES];
@@ -24,11 +27,13 @@ struct enrol_grant {
 
 /* ---- the runner's side ---- */
 
-/* Over the inherited socket; `run` is told by the other side. */
+/* Over the inherited socket; `run` is told by the other side. Waits up to 30 s. The run key is the
+ * other side's word. Errors: denied, unavailable (it closed), timeout, corrupt. */
 enum nero_status enrol_over_fd(int fd, const char *host, const struct key_pair *key,
                                struct enrol_grant *out, struct nero_err *err);
 
-/* By join token; waits up to timeout_ms for the certificate. Errors: timeout, denied. */
+/* By join token; waits up to timeout_ms for the certificate. The run key is the run record's.
+ * Errors: timeout (also a refused token: nobody answers it), denied, not_found (no such run). */
 enum nero_status enrol_by_token(struct queue *queue, struct storage *store, const char *run,
                                 const uint8_t token[KEYS_TOKEN_BYTES], const char *host,
                                 const struct key_pair *key, uint32_t timeout_ms,
@@ -44,7 +49,8 @@ struct enrol_issuer {
     int64_t lifetime_ms;
 };
 
-/* Answer one request waiting on the socket of a local runner. */
+/* Answer one request waiting on the socket of a local runner (2 s for all of it to come). A refusal
+ * is told to it. Errors: denied, corrupt, unavailable (it died), timeout; of the store. */
 enum nero_status enrol_answer_fd(const struct enrol_issuer *issuer, int fd, struct nero_err *err);
 
 /* Take requests from Redis, answer those that prove one of the tokens; *used gets the number of the
