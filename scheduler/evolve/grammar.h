@@ -14,6 +14,13 @@
 #include "nero/bytes.h"
 #include "nero/genotype.h"
 
+enum {
+    GRAMMAR_BYTES_MAX = 64 * 1024,
+    GRAMMAR_RULES_MAX = 128,
+    GRAMMAR_ALTERNATIVES_MAX = 64, /* of one rule */
+    GRAMMAR_SYMBOLS_MAX = 64       /* of one alternative */
+};
+
 enum grammar_symbol_kind { GRAMMAR_LITERAL = 1, GRAMMAR_NONTERMINAL = 2, GRAMMAR_BLOCK = 3 };
 
 struct grammar_symbol {
@@ -23,7 +30,7 @@ struct grammar_symbol {
     uint32_t rule;                   /* NONTERMINAL: number of its rule */
     enum genotype_value_kind type;   /* BLOCK */
     uint32_t count;
-    int64_t low, high;               /* INT, POWER2, POWER10 (exponents) */
+    int64_t low, high;               /* INT, POWER2, POWER10 (exponents, see gene.h) */
     double real_low, real_high;      /* FLOAT */
 };
 
@@ -46,7 +53,8 @@ struct grammar {
 /*
  * Owns: *out on success. `name` is the file in messages. Errors: invalid as "FILE:LINE: ..." for
  * bad syntax, an undefined or twice defined symbol, endless recursion (a rule all of whose
- * derivations contain itself; also any recursion at all, since genes are finite), bad bounds.
+ * derivations contain itself; also any recursion at all, since genes are finite), bad bounds, a
+ * rule whose genes could pass the limits of genotype.h; too_big over GRAMMAR_BYTES_MAX.
  */
 enum nero_status grammar_parse(const char *name, struct bytes_view text, struct grammar *out,
                                struct nero_err *err);
