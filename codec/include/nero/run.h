@@ -63,6 +63,8 @@ struct run_search {
     double penalty;                  /* fitness of invalid, ill-fitted and failed ones */
     struct job_budget budget;        /* default budget of a child */
     uint64_t budget_cap;             /* of train-longer, same unit */
+    bool score_test;                 /* at the end a score job measures the champion on the test
+                                        images, which selection never sees */
 };
 
 struct run_record {
