@@ -62,10 +62,11 @@ static enum nero_status next(struct check *check, struct nero_err *err)
         return err_set(err, NERO_INVALID, 0, "%s: not YAML: %s at byte %zu", check->name,
                        parser->problem, parser->problem_offset);
     }
-    return refuse(check, parser->problem_mark.line, err, "not YAML: %s%s%s at column %zu",
-                  parser->context != NULL ? parser->context : "",
-                  parser->context != NULL ? ", " : "", parser->problem,
-                  parser->problem_mark.column + 1);
+    /* Without the path: where the text stopped to be YAML is not where its author went wrong. */
+    return err_set(err, NERO_INVALID, 0, "%s:%zu: not YAML: %s%s%s at column %zu", check->name,
+                   parser->problem_mark.line + 1, parser->context != NULL ? parser->context : "",
+                   parser->context != NULL ? ", " : "", parser->problem,
+                   parser->problem_mark.column + 1);
 }
 
 /* Extends the path; returns its former length, for path_cut. */
