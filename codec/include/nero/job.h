@@ -14,7 +14,10 @@
 
 enum {
     JOB_CLASS_BYTES = 192, /* a numeric class as text, NUL included */
-    JOB_BYTES_MAX = 512 * 1024
+    JOB_IMAGES_MAX = 1 << 28, /* of a training set */
+    JOB_SCORED_MAX = 65536,   /* images scored in one job */
+    JOB_SPEC_BYTES_MAX = 128 * 1024,
+    JOB_BYTES_MAX = 512 * 1024 /* the record: spec, genotype (GENOTYPE_BYTES_MAX) */
 };
 
 enum job_kind { JOB_TRAIN = 1, JOB_EXTEND = 2, JOB_SCORE = 3 };
@@ -30,12 +33,15 @@ struct job_budget {
 
 struct job_attack {
     enum job_attack_kind kind;
-    double epsilon;   /* L-infinity radius in [0,1] pixel units */
-    double step_size; /* PGD */
-    uint32_t steps;   /* PGD */
+    double epsilon;   /* L-infinity radius in (0,1] pixel units; unused for NONE */
+    double step_size; /* PGD, (0,1] */
+    uint32_t steps;   /* PGD, 1 to 10000 */
 };
 
-/* How an evaluation is done; the same for all jobs of a run but for the split seed. */
+/*
+ * How an evaluation is done; the same for all jobs of a run but for the split seed. Counts of images
+ * are 1 or more, fitness_count at most JOB_SCORED_MAX; l2 in [0,1]; bn_momentum in [0,1).
+ */
 struct job_protocol {
     struct hash dataset;     /* data set id: hash of its record's payload */
     uint64_t split_seed;     /* of the stratified split of the training images */
@@ -59,7 +65,7 @@ struct job_spec {
     enum job_kind kind;
     struct phenotype phenotype; /* owned */
     uint64_t seed;              /* weights, shuffling, augmentation */
-    struct job_budget budget;   /* total, what continue_from already used included */
+    struct job_budget budget;   /* total, what continue_from already used included; SCORE: unused */
     struct job_protocol protocol;
     char numeric_class[JOB_CLASS_BYTES]; /* required; "" = any, pinned by the first checkpoint */
     bool has_continue_from;              /* EXTEND: training state; SCORE: weights */

@@ -23,7 +23,11 @@ enum {
     PHENOTYPE_UNITS_MAX = 128,
     PHENOTYPE_INPUTS_MAX = 64, /* of one unit */
     PHENOTYPE_BYTES_MAX = 64 * 1024,
-    PHENOTYPE_FILTERS_MAX = 65536,
+    PHENOTYPE_FILTERS_MAX = 65536, /* filters of a block (filters_mult * filters too), FC outputs */
+    PHENOTYPE_KERNEL_MAX = 64,     /* kernels and strides */
+    PHENOTYPE_CHANNELS_MAX = 64,   /* of the image */
+    PHENOTYPE_BATCH_MAX = 65536,
+    PHENOTYPE_EPOCHS_MAX = 1000000, /* epochs_max, early_stop */
     PHENOTYPE_IMAGE_SIDE_MAX = 1024,
     PHENOTYPE_CLASSES_MAX = 1000
 };
@@ -76,7 +80,11 @@ struct phenotype_unit {
     int32_t inputs[PHENOTYPE_INPUTS_MAX];
 };
 
-/* The learning unit. Learning rate after t updates: lr / (1 + decay * t). */
+/*
+ * The learning unit. Learning rate after t updates: lr / (1 + decay * t). Ranges: 0 < lr <= 100,
+ * 0 <= decay <= 1, momentum, rho, beta1 and beta2 in [0, 1); early_stop and epochs_max from 1. What
+ * the optimiser does not use is neither checked nor stored, and 0 after decoding.
+ */
 struct phenotype_learning {
     enum phenotype_optimiser optimiser;
     double lr;
@@ -106,7 +114,7 @@ void phenotype_fini(struct phenotype *phenotype);
 
 /*
  * Every field in range, inputs earlier, ascending and unique, the last unit a linear FC of `classes`
- * outputs, no convolution after an FC. Errors: invalid, naming unit and field.
+ * outputs, no convolution or pooling fed by an FC. Errors: invalid, naming unit and field.
  */
 enum nero_status phenotype_check(const struct phenotype *phenotype, struct nero_err *err);
 

@@ -11,6 +11,11 @@
 
 #include "nero/result.h"
 
+enum {
+    PROGRESS_BYTES_MAX = 60 * 1024,
+    PROGRESS_MASK_BYTES_MAX = JOB_SCORED_MAX / 8
+};
+
 enum progress_phase {
     PROGRESS_TRAIN = 1,  /* steps of an epoch */
     PROGRESS_CONTROL = 2, /* control loss at the end of an epoch */

@@ -13,7 +13,12 @@
 #include "nero/hash.h"
 #include "nero/job.h"
 
-enum { RESULT_EPOCHS_MAX = 4096, RESULT_TOKENS_MAX = 64, RESULT_BYTES_MAX = 48 * 1024 };
+/*
+ * A result and a progress record fit in a slot at their largest: 29 bytes an epoch, 5 a class, and in
+ * progress the mask. So training ends after RESULT_EPOCHS_MAX epochs at the latest, as for
+ * epochs_max (RESULT_STOP_EPOCHS).
+ */
+enum { RESULT_EPOCHS_MAX = 1600, RESULT_TOKENS_MAX = 64, RESULT_BYTES_MAX = 60 * 1024 };
 
 enum result_stop {
     RESULT_STOP_BUDGET = 1,
@@ -25,7 +30,7 @@ enum result_stop {
 
 enum result_ill { RESULT_WELL = 0, RESULT_ILL_NOT_FINITE = 1, RESULT_ILL_ONE_CLASS = 2 };
 
-/* One epoch of training. Losses include the L2 term; means over images. */
+/* One epoch of training. Losses include the L2 term; means over images. May be NaN or infinite. */
 struct result_epoch {
     double loss;
     double control_loss;
@@ -53,7 +58,7 @@ struct result_outcome {
     uint32_t epoch_count;
     struct result_epoch *curve; /* owned */
     bool has_state;             /* training state for an extension */
-    struct hash state;          /* blob ids */
+    struct hash state;          /* blob ids; all zero without has_state */
     struct hash weights;        /* weights that were scored */
 };
 

@@ -1,0 +1,363 @@
+#include "codec_samples.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "nero/envelope.h"
+#include "nero/job.h"
+#include "nero/mem.h"
+#include "nero/progress.h"
+#include "nero/result.h"
+#include "nero/slot.h"
+
+enum { SAMPLE_BYTES_MAX = 1 << 20 };
+
+static struct hash sample_hash(uint8_t seed)
+{
+    struct hash hash;
+
+    for (size_t i = 0; i < sizeof hash.data; i++) {
+        hash.data[i] = (uint8_t)(seed + 7 * i);
+    }
+    return hash;
+}
+
+/* ---- phenotype ---- */
+
+static const struct phenotype_conv sample_conv = {.filters = 64,
+                                                  .kernel = 3,
+                                                  .stride = 1,
+                                                  .padding = PHENOTYPE_SAME,
+                                                  .bias = false,
+                                                  .activation = PHENOTYPE_SILU,
+                                                  .act_position = PHENOTYPE_PRE_CONV,
+                                                  .bn = PHENOTYPE_BN_PRE,
+                                                  .filters_mult = 4};
+
+void codec_sample_phenotype(struct phenotype *out)
+{
+    struct phenotype_unit *units = mem_calloc(4, sizeof *units);
+
+    phenotype_init(out);
+    out->channels = 3;
+    out->height = 32;
+    out->width = 32;
+    out->classes = 10;
+    out->learning = (struct phenotype_learning){.optimiser = PHENOTYPE_SGD,
+                                                .lr = 0.01,
+                                                .decay = 1e-4,
+                                                .momentum = 0.9,
+                                                .nesterov = true,
+                                                .batch = 128,
+                                                .early_stop = 8,
+                                                .epochs_max = 10000};
+    if (units == NULL) {
+        return;
+    }
+    out->units = units;
+    out->unit_count = 4;
+    units[0] = (struct phenotype_unit){
+        .kind = PHENOTYPE_CONV, .conv = sample_conv, .input_count = 1, .inputs = {-1}};
+    units[1] = (struct phenotype_unit){
+        .kind = PHENOTYPE_CONV, .conv = sample_conv, .input_count = 2, .inputs = {-1, 0}};
+    units[2] = (struct phenotype_unit){.kind = PHENOTYPE_POOL,
+                                       .conv = {.filters = 256, .kernel = 1, .stride = 1},
+                                       .pool = {.pooling = PHENOTYPE_AVG_POOL,
+                                                .kernel = 2,
+                                                .stride = 2,
+                                                .padding = PHENOTYPE_VALID},
+                                       .input_count = 2,
+                                       .inputs = {0, 1}};
+    units[3] = (struct phenotype_unit){.kind = PHENOTYPE_FC,
+                                       .fc_units = 10,
+                                       .fc_bias = true,
+                                       .input_count = 1,
+                                       .inputs = {2}};
+}
+
+static enum nero_status make_phenotype(struct bytes *out, struct nero_err *err)
+{
+    struct phenotype phenotype;
+    enum nero_status status;
+
+    codec_sample_phenotype(&phenotype);
+    status = phenotype_encode(&phenotype, out, err);
+    phenotype_fini(&phenotype);
+    return status;
+}
+
+static enum nero_status recode_phenotype(struct bytes_view bytes, struct bytes *out,
+                                         struct nero_err *err)
+{
+    struct phenotype phenotype;
+    enum nero_status status = phenotype_decode(bytes, &phenotype, err);
+
+    if (status == NERO_OK) {
+        status = phenotype_encode(&phenotype, out, err);
+        phenotype_fini(&phenotype);
+    }
+    return status;
+}
+
+/* ---- job ---- */
+
+void codec_sample_spec(struct job_spec *out)
+{
+    job_spec_init(out);
+    out->kind = JOB_EXTEND;
+    codec_sample_phenotype(&out->phenotype);
+    out->seed = UINT64_C(0x0123456789abcdef);
+    out->budget = (struct job_budget){.kind = JOB_EPOCHS, .amount = 17};
+    out->protocol = (struct job_protocol){.dataset = sample_hash(1),
+                                          .split_seed = 99,
+                                          .train_count = 43000,
+                                          .control_count = 3500,
+                                          .fitness_count = 3500,
+                                          .part = JOB_PART_FITNESS,
+                                          .attack = {.kind = JOB_ATTACK_PGD,
+                                                     .epsilon = 8.0 / 255.0,
+                                                     .step_size = 2.0 / 255.0,
+                                                     .steps = 7},
+                                          .eval_batch = 100,
+                                          .l2 = 5e-4,
+                                          .bn_momentum = 0.99,
+                                          .augment = true,
+                                          .ill_fitted_share = 0.9,
+                                          .on_timeout = JOB_SCORE_LAST,
+                                          .max_parameters = 50000000,
+                                          .max_plan_bytes = UINT64_C(8) << 30};
+    (void)snprintf(out->numeric_class, sizeof out->numeric_class, "%s",
+                   "nero-0.1/cpu-onednn-2.6/avx2/s1/f32");
+    out->has_continue_from = true;
+    out->continue_from = sample_hash(2);
+}
+
+static enum nero_status make_spec(struct bytes *out, struct nero_err *err)
+{
+    struct job_spec spec;
+    enum nero_status status;
+
+    codec_sample_spec(&spec);
+    status = job_spec_encode(&spec, out, err);
+    job_spec_fini(&spec);
+    return status;
+}
+
+static enum nero_status recode_spec(struct bytes_view bytes, struct bytes *out,
+                                    struct nero_err *err)
+{
+    struct job_spec spec;
+    enum nero_status status = job_spec_decode(bytes, &spec, err);
+
+    if (status == NERO_OK) {
+        status = job_spec_encode(&spec, out, err);
+        job_spec_fini(&spec);
+    }
+    return status;
+}
+
+static enum nero_status make_job(struct bytes *out, struct nero_err *err)
+{
+    return job_record_encode(bytes_view_str("spec bytes"), bytes_view_str("genotype bytes"), out,
+                             err);
+}
+
+static enum nero_status recode_job(struct bytes_view bytes, struct bytes *out,
+                                   struct nero_err *err)
+{
+    struct job_record job;
+    enum nero_status status = job_record_decode(bytes, &job, err);
+
+    return status == NERO_OK ? job_record_encode(job.spec, job.genotype, out, err) : status;
+}
+
+/* ---- result and progress ---- */
+
+static uint32_t sample_histogram[] = {350, 300, 400, 350, 0, 700, 350, 350, 350, 350};
+static struct result_epoch sample_curve[] = {
+    {.loss = 2.1, .control_loss = 2.2, .control_correct = 700, .steps = 335},
+    {.loss = 1.7, .control_loss = NAN, .control_correct = 1400, .steps = 335},
+    {.loss = INFINITY, .control_loss = 1.75, .control_correct = 1500, .steps = 120}};
+
+static enum nero_status make_outcome(struct bytes *out, struct nero_err *err)
+{
+    const struct result_outcome outcome = {
+        .job = sample_hash(3),
+        .numeric_class = "nero-0.1/cpu-onednn-2.6/avx2/s1/f32",
+        .stop = RESULT_STOP_BUDGET,
+        .ill = RESULT_WELL,
+        .steps = 790,
+        .epochs = 3,
+        .best_epoch = 3,
+        .control_count = 3500,
+        .count = 3500,
+        .correct = 3062,
+        .kept = 1018,
+        .zero_gradient = 4,
+        .attacked = true,
+        .class_count = 10,
+        .histogram = sample_histogram,
+        .epoch_count = 3,
+        .curve = sample_curve,
+        .has_state = true,
+        .state = sample_hash(4),
+        .weights = sample_hash(5)};
+
+    return result_outcome_encode(&outcome, out, err);
+}
+
+static enum nero_status recode_outcome(struct bytes_view bytes, struct bytes *out,
+                                       struct nero_err *err)
+{
+    struct result result;
+    enum nero_status status;
+
+    result_init(&result);
+    status = result_outcome_decode(bytes, &result.outcome, err);
+    if (status == NERO_OK) {
+        status = result_outcome_encode(&result.outcome, out, err);
+        result_fini(&result);
+    }
+    return status;
+}
+
+static enum nero_status make_result(struct bytes *out, struct nero_err *err)
+{
+    const struct result_provenance provenance = {.runner = {1, 2, 3, 254},
+                                                 .started_ms = 1767225600000,
+                                                 .finished_ms = 1767226200123,
+                                                 .attempts = 2,
+                                                 .preemptions = 1,
+                                                 .token_count = 2,
+                                                 .tokens = {UINT64_C(1) << 32 | 7,
+                                                            UINT64_C(2) << 32 | 9},
+                                                 .steps_redone = 12,
+                                                 .seconds_trained = 598.25,
+                                                 .seconds_lost = 3.5,
+                                                 .images_per_second = 1234.5};
+    struct bytes outcome;
+    enum nero_status status;
+
+    bytes_init(&outcome, RESULT_BYTES_MAX);
+    status = make_outcome(&outcome, err);
+    if (status == NERO_OK) {
+        status = result_encode(bytes_as_view(&outcome), &provenance, out, err);
+    }
+    bytes_fini(&outcome);
+    return status;
+}
+
+static enum nero_status recode_result(struct bytes_view bytes, struct bytes *out,
+                                      struct nero_err *err)
+{
+    struct result result;
+    struct bytes_view outcome;
+    enum nero_status status = result_decode(bytes, &result, &outcome, err);
+
+    if (status == NERO_OK) {
+        status = result_encode(outcome, &result.provenance, out, err);
+        result_fini(&result);
+    }
+    return status;
+}
+
+static enum nero_status make_progress(struct bytes *out, struct nero_err *err)
+{
+    static uint8_t mask[] = {0xff, 0x0f, 0x80};
+    const struct progress progress = {.phase = PROGRESS_ATTACK,
+                                      .numeric_class = "nero-0.1/cpu-onednn-2.6/avx2/s1/f32",
+                                      .units = 900,
+                                      .updates = 790,
+                                      .epoch = 3,
+                                      .cursor = 20,
+                                      .loss_sum = 0.0,
+                                      .control_sum = -0.0,
+                                      .control_correct = 0,
+                                      .has_best = true,
+                                      .best_loss = 1.75,
+                                      .best_epoch = 3,
+                                      .patience = 8,
+                                      .stopped = true,
+                                      .stop = RESULT_STOP_BUDGET,
+                                      .seconds_used = 598.25,
+                                      .count = 24,
+                                      .correct = 13,
+                                      .kept = 5,
+                                      .zero_gradient = 1,
+                                      .class_count = 10,
+                                      .histogram = sample_histogram,
+                                      .correct_mask_bytes = sizeof mask,
+                                      .correct_mask = mask,
+                                      .epoch_count = 3,
+                                      .curve = sample_curve};
+
+    return progress_encode(&progress, out, err);
+}
+
+static enum nero_status recode_progress(struct bytes_view bytes, struct bytes *out,
+                                        struct nero_err *err)
+{
+    struct progress progress;
+    struct progress copy;
+    enum nero_status status = progress_decode(bytes, &progress, err);
+
+    if (status != NERO_OK) {
+        return status;
+    }
+    status = progress_copy(&progress, &copy, err);
+    progress_fini(&progress);
+    if (status == NERO_OK) {
+        status = progress_encode(&copy, out, err);
+        progress_fini(&copy);
+    }
+    return status;
+}
+
+/* ---- slot ---- */
+
+static enum nero_status make_slot(struct bytes *out, struct nero_err *err)
+{
+    const struct slot slot = {.run = "cifar-10-a",
+                              .job = sample_hash(3),
+                              .number = 12,
+                              .kind = SLOT_CHECKPOINT,
+                              .token = UINT64_C(2) << 32 | 9,
+                              .nonce = UINT64_C(0xfedcba9876543210),
+                              .prev = sample_hash(6),
+                              .skipped_count = 2,
+                              .skipped = {10, 11},
+                              .has_restored_from = true,
+                              .restored_from = 8,
+                              .wall_ms = 1767225600000,
+                              .redis_ms = 1767225600001,
+                              .reason = SLOT_NOTICE,
+                              .text = "höchstens",
+                              .blob_count = 2,
+                              .blobs = {{.role = "state", .hash = sample_hash(7), .bytes = 1 << 20},
+                                        {.role = "weights", .hash = sample_hash(8), .bytes = 77}},
+                              .body = bytes_view_str("progress bytes")};
+
+    return slot_encode(&slot, out, err);
+}
+
+static enum nero_status recode_slot(struct bytes_view bytes, struct bytes *out,
+                                    struct nero_err *err)
+{
+    struct slot slot;
+    enum nero_status status = slot_decode(bytes, &slot, err);
+
+    return status == NERO_OK ? slot_encode(&slot, out, err) : status;
+}
+
+const struct codec_sample codec_samples[] = {
+    {"phenotype", make_phenotype, recode_phenotype},
+    {"spec", make_spec, recode_spec},
+    {"job", make_job, recode_job},
+    {"outcome", make_outcome, recode_outcome},
+    {"result", make_result, recode_result},
+    {"progress", make_progress, recode_progress},
+    {"slot", make_slot, recode_slot},
+};
+const size_t codec_sample_count = sizeof codec_samples / sizeof codec_samples[0];
