@@ -1,0 +1,136 @@
+#include "cli.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "nero/keys.h"
+#include "nero/storage_retry.h"
+
+int cli_parse(const struct options_command *command, int argc, char **argv,
+              struct options_parsed *out, bool *done)
+{
+    struct nero_err err;
+
+    *done = true;
+    if (options_parse(command, argc, argv, out, &err) != NERO_OK) {
+        return cli_fail(command->program, &err);
+    }
+    if (out->help) {
+        options_print_help(command, stdout);
+        return ERR_EXIT_DONE;
+    }
+    *done = false;
+    return ERR_EXIT_DONE;
+}
+
+int cli_fail(const char *command, const struct nero_err *err)
+{
+    (void)fflush(stdout);
+    (void)fprintf(stderr, "%s: %s\n", command, err->message);
+    return (int)err_exit_code(err->status);
+}
+
+enum nero_status cli_store_url(const char *given, bool create, char out[CLI_URL_BYTES],
+                               struct nero_err *err)
+{
+    char folder[KEYS_PATH_BYTES];
+    char *slash;
+
+    if (given != NULL && given[0] != 0) {
+        if (strlen(given) >= CLI_URL_BYTES) {
+            return err_set(err, NERO_INVALID, 0, "the store's URL is too long");
+        }
+        (void)snprintf(out, CLI_URL_BYTES, "%s", given);
+        return NERO_OK;
+    }
+    if (keys_folder(create, folder, err) != NERO_OK) {
+        return err_wrap(err, "default store (give --store URL)");
+    }
+    slash = strrchr(folder, '/'); /* the store lies beside the keys */
+    *slash = 0;
+    (void)snprintf(out, CLI_URL_BYTES, "file://%s/store", folder);
+    return NERO_OK;
+}
+
+enum nero_status cli_open_store(const char *url, bool create, struct storage **out,
+                                struct nero_err *err)
+{
+    struct storage_retry_options options;
+    struct storage *inner;
+    uint64_t seed;
+
+    randombytes_buf(&seed, sizeof seed);
+    options = storage_retry_defaults(seed);
+    if (storage_open(url, create, &inner, err) != NERO_OK) {
+        return err->status;
+    }
+    if (storage_retry_wrap(inner, &options, out, err) != NERO_OK) {
+        storage_close(inner);
+        return err->status;
+    }
+    return NERO_OK;
+}
+
+static enum nero_status key_path(const char *name, bool create, char out[KEYS_PATH_BYTES],
+                                 struct nero_err *err)
+{
+    char folder[KEYS_PATH_BYTES];
+
+    if (keys_folder(create, folder, err) != NERO_OK) {
+        return err->status;
+    }
+    if (snprintf(out, KEYS_PATH_BYTES, "%s/%s.key", folder, name) >= KEYS_PATH_BYTES) {
+        return err_set(err, NERO_INVALID, 0, "the path of the key folder is too long");
+    }
+    return NERO_OK;
+}
+
+enum nero_status cli_root_key(bool create, struct key_pair *out, bool *created,
+                              struct nero_err *err)
+{
+    char path[KEYS_PATH_BYTES];
+    enum nero_status status = key_path("root", create, path, err);
+
+    *created = false;
+    if (status != NERO_OK) {
+        return status;
+    }
+    status = keys_load(path, out, err);
+    if (status == NERO_NOT_FOUND && create) {
+        status = keys_create(path, out, err);
+        *created = status == NERO_OK;
+        if (status == NERO_EXISTS) { /* another process was faster */
+            status = keys_load(path, out, err);
+        }
+    }
+    return status == NERO_OK ? NERO_OK : err_wrap(err, "root key");
+}
+
+enum nero_status cli_run_key(const char *run, struct key_pair *out, struct nero_err *err)
+{
+    char path[KEYS_PATH_BYTES];
+    enum nero_status status = key_path(run, false, path, err);
+
+    if (status == NERO_OK) {
+        status = keys_load(path, out, err);
+    }
+    if (status == NERO_NOT_FOUND) {
+        return err_set(err, NERO_NOT_FOUND, 0,
+                       "no key of run %s here (%s): it is on the machine that started the run",
+                       run, path);
+    }
+    return status;
+}
+
+enum nero_status cli_run_key_create(const char *run, struct key_pair *out, struct nero_err *err)
+{
+    char path[KEYS_PATH_BYTES];
+
+    if (key_path(run, true, path, err) != NERO_OK) {
+        return err->status;
+    }
+    return keys_create(path, out, err) == NERO_OK ? NERO_OK : err_wrap(err, "key of run %s", run);
+}

@@ -1,0 +1,269 @@
+#include "dataset_store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "nero/layout.h"
+
+enum {
+    DATASET_BYTES_MAX = 1 << 30,
+    DATASET_PATH_BYTES = 2048,
+    CIFAR_RECORD_BYTES = 1 + 3 * 32 * 32,
+    CIFAR_BATCHES = 5
+};
+
+/* The official CIFAR-10 binaries (Krizhevsky 2009) and their published contents. */
+static const struct known_file {
+    const char *name;
+    const char *sha256;
+} cifar_files[CIFAR_BATCHES + 1] = {
+    {"data_batch_1.bin", "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5"},
+    {"data_batch_2.bin", "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed"},
+    {"data_batch_3.bin", "bbe8596564c0f86427f876058170b84dac6670ddf06d79402899d93ceea26f67"},
+    {"data_batch_4.bin", "014e562d6e23c72197cc727519169a60359f5eccd8945ad5a09d710285ff4e48"},
+    {"data_batch_5.bin", "755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add"},
+    {"test_batch.bin", "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b"},
+};
+
+static enum nero_status append_file(const char *path, struct bytes *out, struct nero_err *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat info;
+    uint8_t *room;
+    size_t filled = 0;
+    size_t want;
+    enum nero_status status = NERO_OK;
+
+    if (fd < 0 || fstat(fd, &info) != 0) {
+        status = err_set(err, err_from_errno(errno), errno, "%s: %s", path, strerror(errno));
+        if (fd >= 0) {
+            (void)close(fd);
+        }
+        return status;
+    }
+    want = (size_t)info.st_size;
+    status = bytes_extend(out, want, &room, err);
+    while (status == NERO_OK && filled < want) {
+        ssize_t got = read(fd, room + filled, want - filled);
+
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got <= 0) {
+            status = err_set(err, NERO_UNAVAILABLE, errno, "%s: cannot be read to its end", path);
+        } else {
+            filled += (size_t)got;
+        }
+    }
+    (void)close(fd);
+    return status;
+}
+
+static bool has_sha256(struct bytes_view body, const char *expected)
+{
+    uint8_t digest[crypto_hash_sha256_BYTES];
+    char hex[2 * sizeof digest + 1];
+
+    (void)crypto_hash_sha256(digest, body.data, body.bytes);
+    bytes_to_hex(hex, digest, sizeof digest);
+    return strcmp(hex, expected) == 0;
+}
+
+enum nero_status dataset_store_get(struct storage *store, const struct hash *id,
+                                   struct run_dataset *out, struct nero_err *err)
+{
+    char key[LAYOUT_KEY_BYTES];
+    struct bytes record;
+    struct hash found;
+    enum nero_status status;
+
+    layout_dataset(key, id);
+    bytes_init(&record, 4096);
+    status = storage_get(store, key, &record, NULL, err);
+    if (status == NERO_OK) {
+        found = run_dataset_id(bytes_as_view(&record));
+        if (!hash_equal(&found, id)) {
+            status = err_set(err, NERO_CORRUPT, 0, "the record's hash is not its id");
+        }
+    }
+    if (status == NERO_OK) {
+        status = run_dataset_decode(bytes_as_view(&record), out, err);
+    }
+    bytes_fini(&record);
+    return status == NERO_OK ? NERO_OK : err_wrap(err, "data set %s", key);
+}
+
+/* Whole records, and every label below `classes`. */
+static enum nero_status check_records(const char *part, struct bytes_view records,
+                                      const struct run_dataset *dataset, uint32_t *count,
+                                      struct nero_err *err)
+{
+    size_t each = 1 + (size_t)dataset->channels * dataset->height * dataset->width;
+
+    if (records.bytes == 0 || records.bytes % each != 0) {
+        return err_set(err, NERO_INVALID, 0,
+                       "%s images: %zu bytes are not whole records of %zu bytes (1 label, %" PRIu32
+                       "x%" PRIu32 "x%" PRIu32 " pixels)",
+                       part, records.bytes, each, dataset->channels, dataset->height,
+                       dataset->width);
+    }
+    for (size_t i = 0; i < records.bytes / each; i++) {
+        if (records.data[i * each] >= dataset->classes) {
+            return err_set(err, NERO_INVALID, 0,
+                           "%s image %zu has label %d, but there are %" PRIu32 " classes", part, i,
+                           records.data[i * each], dataset->classes);
+        }
+    }
+    *count = (uint32_t)(records.bytes / each);
+    return NERO_OK;
+}
+
+/* Content-addressed: what is there already under this name is the same bytes. */
+static enum nero_status put_blob(struct storage *store, struct bytes_view body, struct hash *hash,
+                                 struct nero_err *err)
+{
+    char key[LAYOUT_KEY_BYTES];
+    struct storage_info info;
+    enum nero_status status;
+
+    *hash = hash_of(body);
+    layout_data_blob(key, hash);
+    status = storage_head(store, key, &info, err);
+    if (status == NERO_OK && info.bytes == body.bytes) {
+        return NERO_OK;
+    }
+    if (status != NERO_OK && status != NERO_NOT_FOUND) {
+        return status;
+    }
+    return storage_put(store, key, body, err);
+}
+
+enum nero_status dataset_store_put(struct storage *store, struct run_dataset *dataset,
+                                   struct bytes_view train, struct bytes_view test, struct hash *id,
+                                   struct nero_err *err)
+{
+    char key[LAYOUT_KEY_BYTES];
+    struct bytes record;
+    enum nero_status status = check_records("training", train, dataset, &dataset->train_count, err);
+
+    if (status == NERO_OK) {
+        status = check_records("test", test, dataset, &dataset->test_count, err);
+    }
+    if (status == NERO_OK) {
+        status = put_blob(store, train, &dataset->train, err);
+    }
+    if (status == NERO_OK) {
+        status = put_blob(store, test, &dataset->test, err);
+    }
+    if (status != NERO_OK) {
+        return err_wrap(err, "data set %s", dataset->name);
+    }
+    bytes_init(&record, 4096);
+    status = run_dataset_encode(dataset, &record, err);
+    if (status == NERO_OK) {
+        *id = run_dataset_id(bytes_as_view(&record));
+        layout_dataset(key, id);
+        status = storage_create_once(store, key, bytes_as_view(&record), err);
+    }
+    bytes_fini(&record);
+    return status == NERO_OK ? NERO_OK : err_wrap(err, "data set %s", dataset->name);
+}
+
+static struct run_dataset cifar_like(const char *name)
+{
+    struct run_dataset dataset = {.channels = 3, .height = 32, .width = 32, .classes = 10};
+
+    (void)snprintf(dataset.name, sizeof dataset.name, "%s", name);
+    return dataset;
+}
+
+/* The five training batches and the test batch of a folder, one after the other. */
+static enum nero_status read_cifar_folder(const char *folder, struct bytes *train,
+                                          struct bytes *test, bool *known, struct nero_err *err)
+{
+    *known = true;
+    for (int i = 0; i <= CIFAR_BATCHES; i++) {
+        struct bytes *part = i < CIFAR_BATCHES ? train : test;
+        size_t before = part->bytes;
+        char path[DATASET_PATH_BYTES];
+
+        (void)snprintf(path, sizeof path, "%s/%s", folder, cifar_files[i].name);
+        if (append_file(path, part, err) != NERO_OK) {
+            return err_wrap(err, "import (a folder with data_batch_1.bin to data_batch_5.bin and "
+                                 "test_batch.bin is wanted)");
+        }
+        if ((part->bytes - before) % CIFAR_RECORD_BYTES != 0) {
+            return err_set(err, NERO_INVALID, 0, "%s: %zu bytes are not whole records of %d bytes",
+                           path, part->bytes - before, CIFAR_RECORD_BYTES);
+        }
+        *known = *known && has_sha256(bytes_view_of(part->data + before, part->bytes - before),
+                                      cifar_files[i].sha256);
+    }
+    return NERO_OK;
+}
+
+static enum nero_status read_shipped(const char *name, struct bytes *train, struct bytes *test,
+                                     struct nero_err *err)
+{
+    const char *folder = getenv("NERO_DATA");
+    char path[DATASET_PATH_BYTES];
+
+    folder = folder != NULL && folder[0] != 0 ? folder : NERO_DATA_DIR;
+    (void)snprintf(path, sizeof path, "%s/%s-train.bin", folder, name);
+    if (append_file(path, train, err) != NERO_OK) {
+        return err_wrap(err,
+                        "data set '%s' is no folder, no id of a data set in the store, and no "
+                        "shipped one (set NERO_DATA to the folder of the shipped ones)",
+                        name);
+    }
+    (void)snprintf(path, sizeof path, "%s/%s-test.bin", folder, name);
+    return append_file(path, test, err);
+}
+
+static bool is_folder(const char *path)
+{
+    struct stat info;
+
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+enum nero_status dataset_store_resolve(struct storage *store, const char *name, const char *base,
+                                       struct hash *id, bool *known, struct nero_err *err)
+{
+    char path[DATASET_PATH_BYTES];
+    struct run_dataset dataset;
+    struct bytes train;
+    struct bytes test;
+    struct nero_err not_hex;
+    enum nero_status status;
+
+    *known = true;
+    if (hash_from_hex(id, name, &not_hex) == NERO_OK) {
+        return dataset_store_get(store, id, &dataset, err);
+    }
+    bytes_init(&train, DATASET_BYTES_MAX);
+    bytes_init(&test, DATASET_BYTES_MAX);
+    (void)snprintf(path, sizeof path, "%s%s%s", name[0] == '/' ? "" : base,
+                   name[0] == '/' ? "" : "/", name);
+    if (is_folder(path)) {
+        status = read_cifar_folder(path, &train, &test, known, err);
+        dataset = cifar_like(*known ? "cifar10" : "cifar10-like");
+    } else {
+        status = read_shipped(name, &train, &test, err);
+        dataset = cifar_like(name);
+    }
+    if (status == NERO_OK) {
+        status = dataset_store_put(store, &dataset, bytes_as_view(&train), bytes_as_view(&test), id,
+                                   err);
+    }
+    bytes_fini(&train);
+    bytes_fini(&test);
+    return status;
+}

@@ -1,0 +1,225 @@
+#include "live.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "nero/clock.h"
+
+enum { LIVE_DRAW_MS = 250, LIVE_TEXT_BYTES = 160 };
+
+void live_init(struct live *live, FILE *out, bool quiet)
+{
+    const char *term = getenv("TERM");
+
+    memset(live, 0, sizeof *live);
+    live->out = out;
+    live->quiet = quiet;
+    live->terminal = isatty(fileno(out)) && term != NULL && strcmp(term, "dumb") != 0;
+}
+
+/* The value after "name=", which starts the note or follows a space; NULL: absent. */
+static const char *note_value(const char *note, const char *name)
+{
+    size_t length = strlen(name);
+
+    for (const char *at = strstr(note, name); at != NULL; at = strstr(at + 1, name)) {
+        if ((at == note || at[-1] == ' ') && at[length] == '=') {
+            return at + length + 1;
+        }
+    }
+    return NULL;
+}
+
+static void note_pair(const char *note, const char *name, unsigned *first, unsigned *second)
+{
+    const char *value = note_value(note, name);
+    char *end;
+
+    if (value != NULL) {
+        *first = (unsigned)strtoul(value, &end, 10);
+        *second = *end == '/' ? (unsigned)strtoul(end + 1, NULL, 10) : *second;
+    }
+}
+
+static void note_real(const char *note, const char *name, double *out)
+{
+    const char *value = note_value(note, name);
+
+    if (value != NULL) {
+        *out = strtod(value, NULL);
+    }
+}
+
+void live_parse_note(const char *note, struct live_note *out)
+{
+    const char *phase = note_value(note, "phase");
+
+    note_pair(note, "epoch", &out->epoch, &out->epochs);
+    note_pair(note, "step", &out->step, &out->steps);
+    note_real(note, "loss", &out->loss);
+    note_real(note, "acc", &out->accuracy);
+    note_real(note, "ips", &out->images_per_second);
+    note_real(note, "left", &out->seconds_left);
+    if (phase != NULL) {
+        (void)snprintf(out->phase, sizeof out->phase, "%.*s", (int)strcspn(phase, " "), phase);
+    }
+}
+
+/* "generation 1 child 2  epoch 3/8  loss 1.532  control 45.2 %  812 images/s  0:21 left  train" */
+static void describe(const struct search_pending *pending, char out[LIVE_TEXT_BYTES])
+{
+    struct live_note note = {.accuracy = NAN, .loss = NAN, .seconds_left = -1};
+    char accuracy[16] = "  -  ";
+    char left[24] = "";
+    int used = pending->last ? snprintf(out, LIVE_TEXT_BYTES, "evaluation       ")
+                             : snprintf(out, LIVE_TEXT_BYTES, "generation %" PRIu32 " %s %" PRIu32,
+                                        pending->generation,
+                                        pending->member == 0 ? "slot " : "child", pending->member);
+
+    if (used < 0 || used >= LIVE_TEXT_BYTES) {
+        return;
+    }
+    if (strcmp(pending->info.state, "leased") != 0 || pending->info.note[0] == 0) {
+        (void)snprintf(out + used, LIVE_TEXT_BYTES - (size_t)used, "  %s",
+                       pending->info.state[0] != 0 ? pending->info.state : "submitted");
+        return;
+    }
+    live_parse_note(pending->info.note, &note);
+    if (!isnan(note.accuracy)) {
+        (void)snprintf(accuracy, sizeof accuracy, "%4.1f %%", 100 * note.accuracy);
+    }
+    if (note.seconds_left >= 0) {
+        unsigned seconds = (unsigned)(note.seconds_left + 0.5);
+
+        (void)snprintf(left, sizeof left, "  %u:%02u left", seconds / 60, seconds % 60);
+    }
+    (void)snprintf(out + used, LIVE_TEXT_BYTES - (size_t)used,
+                   "  epoch %2u/%-2u  step %3u/%-3u  loss %6.3f  control %s  %5.0f images/s%s  %s",
+                   note.epoch, note.epochs, note.step, note.steps, note.loss, accuracy,
+                   note.images_per_second, left, note.phase);
+}
+
+void live_clear(struct live *live)
+{
+    if (live->drawn > 0) {
+        (void)fprintf(live->out, "\033[%" PRIu32 "A\033[J", live->drawn);
+        (void)fflush(live->out);
+        live->drawn = 0;
+    }
+}
+
+/* Not a terminal: true once for each epoch of a job. */
+static bool is_news(struct live *live, const struct search_pending *pending)
+{
+    struct live_note note = {.epoch = 0};
+
+    if (strcmp(pending->info.state, "leased") != 0 || pending->info.note[0] == 0) {
+        return false;
+    }
+    live_parse_note(pending->info.note, &note);
+    for (uint32_t i = 0; i < LIVE_LINES_MAX; i++) {
+        if (hash_equal(&live->seen_job[i], &pending->job)) {
+            bool news = live->seen_epoch[i] != note.epoch;
+
+            live->seen_epoch[i] = note.epoch;
+            return news;
+        }
+    }
+    live->seen_job[live->seen_next] = pending->job;
+    live->seen_epoch[live->seen_next] = note.epoch;
+    live->seen_next = (live->seen_next + 1) % LIVE_LINES_MAX;
+    return true;
+}
+
+void live_draw(struct live *live, const struct search *search)
+{
+    static struct search_pending pending[LIVE_LINES_MAX];
+    const struct clock_source *clock = clock_system();
+    char text[LIVE_TEXT_BYTES];
+    uint32_t count;
+
+    if (live->quiet || (live->drawn_ns != 0 &&
+                        clock_seconds_since(clock, live->drawn_ns) * 1000 < LIVE_DRAW_MS)) {
+        return;
+    }
+    live->drawn_ns = clock_mono_ns(clock);
+    count = search_pending(search, pending, LIVE_LINES_MAX);
+    if (live->terminal) {
+        live_clear(live);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (live->terminal || is_news(live, &pending[i])) {
+            describe(&pending[i], text);
+            (void)fprintf(live->out, "  %s\n", text);
+        }
+    }
+    live->drawn = live->terminal ? count : 0;
+    (void)fflush(live->out);
+}
+
+static void on_proposed(void *context, const struct generation *generation)
+{
+    struct live *live = context;
+    uint32_t jobs = 0;
+
+    for (uint32_t i = 0; i < generation->member_count; i++) {
+        jobs += generation->members[i].has_job;
+    }
+    live_clear(live);
+    (void)fprintf(live->out,
+                  "generation %" PRIu32 " of lineage %" PRIu32 ": %" PRIu32
+                  " candidates, %" PRIu32 " to evaluate\n",
+                  generation->number, generation->lineage, generation->member_count, jobs);
+}
+
+static void on_measured(void *context, const struct generation *generation, uint32_t member,
+                        const struct evolve_evaluation *evaluation)
+{
+    struct live *live = context;
+    const struct result_outcome *outcome = evaluation->outcome;
+
+    live_clear(live);
+    if (evaluation->failed) {
+        (void)fprintf(live->out,
+                      "  generation %" PRIu32 " child %" PRIu32 "  failed: %s\n",
+                      generation->number, member, evaluation->text);
+        return;
+    }
+    (void)fprintf(live->out,
+                  "  generation %" PRIu32 " %s %" PRIu32
+                  "  done: %" PRIu32 " epochs, %s, C %5.2f %%, A %5.2f %%%s\n",
+                  generation->number, member == 0 ? "slot " : "child", member, outcome->epochs,
+                  result_stop_name(outcome->stop), 100 * result_clean_accuracy(outcome),
+                  100 * result_adversarial_accuracy(outcome),
+                  outcome->ill != RESULT_WELL ? ", ill-fitted" : "");
+}
+
+static void on_closed(void *context, const struct generation *generation)
+{
+    struct live *live = context;
+    const struct generation_member *best = &generation->members[generation->selected];
+
+    live_clear(live);
+    (void)fprintf(live->out,
+                  "generation %" PRIu32 " closed: best %s %.4f (member %" PRIu32
+                  "), mean %.4f%s\n",
+                  generation->number, generation->robust ? "F" : "C", best->fitness,
+                  generation->selected, generation->mean_fitness,
+                  generation->next_robust && !generation->robust ? "; robust phase from here on"
+                                                                 : "");
+}
+
+struct search_listener live_listener(struct live *live)
+{
+    struct search_listener listener = {.context = live};
+
+    if (!live->quiet) {
+        listener.proposed = on_proposed;
+        listener.measured = on_measured;
+        listener.closed = on_closed;
+    }
+    return listener;
+}

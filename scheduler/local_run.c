@@ -1,0 +1,123 @@
+#include "local_run.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "nero/clock.h"
+#include "nero/log.h"
+
+#include "live.h"
+#include "served.h"
+#include "stop.h"
+
+enum {
+    LOCAL_RUN_TEND_MS = 100,
+    LOCAL_RUN_TICK_MS = 250,
+    LOCAL_RUN_STOP_MS = 20000 /* for the runners' last checkpoints */
+};
+
+/* All that is open while a run is served; closed in reverse order. */
+struct local_run_state {
+    struct redis_child *redis;
+    struct queue *queue;
+    struct served served;
+    bool serving;
+    struct local local;
+    struct live live;
+    struct search_listener listener;
+};
+
+static enum nero_status start(struct local_run_state *state, struct storage *store,
+                              const struct local_run_options *options,
+                              char folder[LOCAL_PATH_BYTES], struct nero_err *err)
+{
+    struct local_options local = {.store_url = options->store_url,
+                                  .redis_url = options->redis_url,
+                                  .run = options->run,
+                                  .backend = options->backend != NULL ? options->backend : "",
+                                  .log_folder = folder,
+                                  .runners = (uint32_t)options->runners,
+                                  .checkpoint_steps = options->checkpoint_steps,
+                                  .checkpoint_seconds = options->checkpoint_seconds};
+
+    if (local_folder(options->run, options->store_url, true, folder, err) != NERO_OK) {
+        return err->status;
+    }
+    if (local.redis_url == NULL || local.redis_url[0] == 0) {
+        if (redis_child_start(folder, &state->redis, err) != NERO_OK) {
+            return err_wrap(err, "private Redis in %s", folder);
+        }
+        local.redis_url = redis_child_url(state->redis);
+    }
+    if (queue_open(local.redis_url, &state->queue, err) != NERO_OK ||
+        served_open(&state->served, store, state->queue, options->run,
+                    (uint32_t)options->lease_ms, &state->listener, err) != NERO_OK) {
+        return err->status;
+    }
+    state->serving = true;
+    return local_start(&state->local, &local, err);
+}
+
+static enum nero_status loop(struct local_run_state *state, struct nero_err *err)
+{
+    const struct clock_source *clock = clock_system();
+    int64_t ticked_ns = 0;
+
+    while (!search_finished(state->served.search)) {
+        struct enrol_issuer issuer = served_issuer(&state->served);
+        bool restarted = false;
+
+        if (stop_requested()) {
+            return err_set(err, NERO_CANCELLED, 0, "stopped on request");
+        }
+        if (local_tend(&state->local, &issuer, LOCAL_RUN_TEND_MS, err) != NERO_OK ||
+            (state->redis != NULL &&
+             redis_child_check(state->redis, &restarted, err) != NERO_OK)) {
+            return err->status;
+        }
+        if (state->local.options.runners == 0) {
+            clock_sleep_ms(clock, LOCAL_RUN_TEND_MS);
+        }
+        if (restarted) {
+            log_line(LOG_WARN, "redis.restarted",
+                     &(struct log_context){.run = state->served.run}, "its server had died");
+        }
+        if (clock_seconds_since(clock, ticked_ns) * 1000 >= LOCAL_RUN_TICK_MS) {
+            if (served_tick(&state->served, err) != NERO_OK) {
+                return err->status;
+            }
+            ticked_ns = clock_mono_ns(clock);
+        }
+        live_draw(&state->live, state->served.search);
+    }
+    return NERO_OK;
+}
+
+enum nero_status local_run(struct storage *store, const struct local_run_options *options,
+                           struct nero_err *err)
+{
+    static struct local_run_state state; /* large; one run at a time */
+    char folder[LOCAL_PATH_BYTES];
+    enum nero_status status;
+
+    memset(&state, 0, sizeof state);
+    live_init(&state.live, stdout, options->quiet);
+    state.listener = live_listener(&state.live);
+    stop_install();
+    status = start(&state, store, options, folder, err);
+    if (status == NERO_OK) {
+        status = loop(&state, err);
+    }
+    live_clear(&state.live);
+    if (status == NERO_CANCELLED && !options->quiet) {
+        (void)printf("stopping: the runners write their last checkpoints\n");
+        (void)fflush(stdout);
+    }
+    local_stop(&state.local, LOCAL_RUN_STOP_MS);
+    if (state.serving) {
+        served_close(&state.served);
+    }
+    queue_close(state.queue);
+    redis_child_stop(state.redis);
+    return status;
+}

@@ -1,0 +1,22 @@
+/*
+ * What a run found, read from the bucket alone: the table of generations, the best individual in
+ * readable form, and its test score where the run asked for one.
+ */
+#ifndef NERO_REPORT_H
+#define NERO_REPORT_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "nero/storage.h"
+
+/* Text for people, or one JSON object. Errors: not_found, corrupt, unavailable. */
+enum nero_status report_print(struct storage *store, const char *run, bool json, FILE *out,
+                              struct nero_err *err);
+
+/* A network as lines of units: number, kind, parameters, inputs, output shape. */
+struct phenotype;
+enum nero_status report_print_network(const struct phenotype *phenotype, FILE *out,
+                                      struct nero_err *err);
+
+#endif

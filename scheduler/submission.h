@@ -1,0 +1,73 @@
+/*
+ * Jobs of a run on their way into the queue and out of the bucket. The bucket is written first and
+ * alone is believed: spec, then batch q/<n>, then Redis; results are read from the job's chain.
+ * Source: DESIGN 7; specs/batch.md 3.5 points 1, 8, 9.
+ */
+#ifndef NERO_SUBMISSION_H
+#define NERO_SUBMISSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "nero/queue.h"
+#include "nero/result.h"
+#include "nero/slot.h"
+#include "nero/storage.h"
+#include "nero/trust.h"
+
+#include "lead.h"
+
+/* A job that entered the queue before: its place in the order of all submissions. */
+struct submission_entry {
+    struct hash job;
+    uint64_t order;
+    uint32_t priority;
+};
+
+struct submission {
+    struct lead *lead;   /* borrowed: store, queue, run, key and epoch */
+    struct trust *trust; /* borrowed */
+    uint64_t next_batch;
+    struct submission_entry *entries;
+    size_t entry_count;
+    size_t entry_capacity;
+};
+
+/* Read the run's batches. `submission` is the caller's; submission_fini frees what it holds. */
+enum nero_status submission_init(struct submission *submission, struct lead *lead,
+                                 struct trust *trust, struct nero_err *err);
+void submission_fini(struct submission *submission);
+
+/* Sign the job and put it where its id says; written before: the same bytes, ok. */
+enum nero_status submission_publish(struct submission *submission, struct bytes_view spec,
+                                    struct bytes_view genotype, struct hash *job,
+                                    struct nero_err *err);
+
+/* Record the jobs that are in no batch yet in a new one, then queue all of them (known ones stay as
+ * they are). */
+enum nero_status submission_enqueue(struct submission *submission, const struct hash *jobs,
+                                    uint32_t count, uint32_t priority, struct nero_err *err);
+
+enum submission_state {
+    SUBMISSION_OPEN = 1,     /* no terminal slot */
+    SUBMISSION_FINAL = 2,    /* result is filled */
+    SUBMISSION_FAILED = 3,   /* for cause: text */
+    SUBMISSION_CANCELLED = 4
+};
+
+/* What the chain says of a job. result: initialised by the caller, filled for FINAL. */
+struct submission_look {
+    enum submission_state state;
+    struct hash slot; /* stored bytes of the terminal slot */
+    struct result result;
+    char text[SLOT_TEXT_BYTES];
+    uint64_t slots;
+};
+enum nero_status submission_look(struct submission *submission, const struct hash *job,
+                                 struct submission_look *out, struct nero_err *err);
+
+/* Append a slot of the scheduler's own: failed, cancelled or reopened. Final already: conflict. */
+enum nero_status submission_terminate(struct submission *submission, const struct hash *job,
+                                      enum slot_kind kind, const char *why, struct nero_err *err);
+
+#endif
