@@ -24,6 +24,12 @@ struct evolve_run {
     uint32_t channels, height, width, classes; /* of the data set */
 };
 
+/*
+ * The structure of the record's search fits the grammar: every gene that can be drawn decodes. Call
+ * once when a run is made or opened; classes 0: not known yet. Errors: invalid, naming the module.
+ */
+enum nero_status evolve_check(const struct evolve_run *run, struct nero_err *err);
+
 /* Draw missing codons, prune unused ones, normalise the pool. Deterministic in the stream. */
 struct rng_stream;
 enum nero_status evolve_complete(const struct evolve_run *run, struct genotype *genotype,
@@ -43,6 +49,9 @@ enum nero_status evolve_mutate(const struct evolve_run *run, const struct genoty
                                struct generation_event **events, uint32_t *event_count,
                                struct nero_err *err);
 
+/* The budget of a train-longer child: the parent's and one default budget, at most the cap. */
+uint64_t evolve_longer_budget(const struct run_search *search, uint64_t parent_budget);
+
 /* Pure. Errors: invalid (incomplete, or not of this grammar), naming unit and symbol. */
 enum nero_status evolve_decode(const struct evolve_run *run, const struct genotype *genotype,
                                struct phenotype *out, struct nero_err *err);
@@ -61,9 +70,11 @@ void evolve_proposal_fini(struct evolve_proposal *proposal);
 /*
  * Propose generation `number` of a lineage. previous: the closed record before it (NULL for number
  * 0), previous_hash: of its stored bytes, parent_outcome: outcome of its selected member (NULL for
- * number 0). Generation 0: lambda random individuals; later ones: the parent in slot 0, then lambda
+ * number 0, and where the member has none). Generation 0: lambda random individuals; later ones: the parent in slot 0, then lambda
  * mutants. Members over a limit (max_parameters, max_macs, max_plan_bytes) or not buildable are
- * invalid without a job. With RUN_RANDOM every member is random.
+ * invalid without a job. With RUN_RANDOM every member is random. Without reevaluate_parent slot 0
+ * names the parent's former job and its spec is empty: nothing is submitted, and the outcome to give
+ * to evolve_evaluate is that job's.
  */
 enum nero_status evolve_propose(const struct evolve_run *run, uint32_t lineage, uint32_t number,
                                 const struct generation *previous, struct hash previous_hash,
