@@ -237,10 +237,8 @@ static enum nero_status add_fc(struct builder *builder, int32_t number,
                                const struct phenotype_unit *unit, uint32_t *node,
                                struct nero_err *err)
 {
-    struct graph_node made = {.op = GRAPH_FC,
-                              .shape = {unit->fc_units, 1, 1},
-                              .unit = number,
-                              .bias = unit->fc_bias};
+    struct graph_node made = {
+        .op = GRAPH_FC, .shape = {unit->fc_units, 1, 1}, .unit = number, .bias = unit->fc_bias};
     enum nero_status status = add_node(builder, &made, node, 1, node, err);
 
     if (status != NERO_OK) {

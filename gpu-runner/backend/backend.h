@@ -1,22 +1,22 @@
 /*
  * A backend: the operations of a network on one kind of device.
  *
- * The table is in the manner of ggml: operations are made once from a description and the layouts of
- * their inputs, choose the layout of their output, state the memory that they want, and then run
+ * The table is in the manner of ggml: operations are made once from a description and the layouts
+ * of their inputs, choose the layout of their output, state the memory that they want, and then run
  * without allocating. net/ compiles a graph into a list of them and owns all memory planning.
  *
  * Layouts. A tensor [N,C,H,W] of floats has one layout, chosen by the operation that writes it (the
- * image's by the backend). A layout is the backend's own: others only copy it, ask for its size, and
- * convert with `import_nchw` / `export_nchw`. A gradient has the layout of its tensor. An operation
- * that wants its inputs otherwise converts them itself, inside its scratch.
+ * image's by the backend). A layout is the backend's own: others only copy it, ask for its size,
+ * and convert with `import_nchw` / `export_nchw`. A gradient has the layout of its tensor. An
+ * operation that wants its inputs otherwise converts them itself, inside its scratch.
  *
  * Parameters and their gradients are always plain float arrays in the order of graph.h ([K,C,R,S],
  * [K,C], [C]), so that optimisers, checkpoints and audits see one form.
  *
  * Memory is the backend's (`mem_alloc`): host memory on a CPU, device memory on a GPU.
  *
- * Determinism: with equal inputs every function gives equal bits, in any process, within one numeric
- * class. Row i of an inference forward does not depend on the other rows.
+ * Determinism: with equal inputs every function gives equal bits, in any process, within one
+ * numeric class. Row i of an inference forward does not depend on the other rows.
  *
  * Thread: one thread uses a backend instance and all that was made from it.
  */
@@ -30,8 +30,8 @@
 #include "nero/err.h"
 
 enum backend_op_kind {
-    BACKEND_CONV = 1,       /* + bias, + activation (inference only) */
-    BACKEND_BATCH_NORM = 2, /* training: batch statistics; + activation */
+    BACKEND_CONV = 1,        /* + bias, + activation (inference only) */
+    BACKEND_BATCH_NORM = 2,  /* training: batch statistics; + activation */
     BACKEND_SCALE_SHIFT = 3, /* inference: y = act(scale[c] * x + shift[c]) */
     BACKEND_ACTIVATION = 4,
     BACKEND_POOL = 5,
@@ -71,9 +71,10 @@ struct backend_op_desc {
 
 /* What an operation wants besides its inputs and output. All may be 0. */
 struct backend_op_memory {
-    uint64_t workspace_bytes; /* kept from forward to its backward (max-pool winners, batch stats) */
-    uint64_t scratch_bytes;   /* only during a call; one area serves all operations */
-    uint64_t weights_bytes;   /* inference: prepared weights, filled by `prepare`, kept */
+    uint64_t
+        workspace_bytes;    /* kept from forward to its backward (max-pool winners, batch stats) */
+    uint64_t scratch_bytes; /* only during a call; one area serves all operations */
+    uint64_t weights_bytes; /* inference: prepared weights, filled by `prepare`, kept */
     /* Backward does not read src, or dst: their memory may be used again before it. */
     bool backward_skips_src, backward_skips_dst;
 };
@@ -81,8 +82,8 @@ struct backend_op_memory {
 /*
  * Pointers of one call; all borrowed. Which are set depends on kind and call:
  * forward reads src, param, prepared and writes dst, workspace, stat (batch norm in training);
- * backward reads src, dst, ddst, param, workspace and writes dsrc and dparam; of these each entry may
- * be NULL: not wanted (in inference both of dparam are). `dsrc` itself always has input_count
+ * backward reads src, dst, ddst, param, workspace and writes dsrc and dparam; of these each entry
+ * may be NULL: not wanted (in inference both of dparam are). `dsrc` itself always has input_count
  * entries. dsrc and dparam are overwritten, not added to, and overlap nothing else.
  */
 struct backend_op_args {
@@ -113,7 +114,7 @@ struct backend_update {
     float beta1; /* Adam */
     float beta2;
     float bias_correction; /* Adam: sqrt(1 - beta2^t) / (1 - beta1^t), computed in double */
-    float epsilon; /* 1e-7 */
+    float epsilon;         /* 1e-7 */
 };
 
 struct backend_ops {
@@ -124,7 +125,7 @@ struct backend_ops {
     void (*describe)(struct backend *backend, char out[BACKEND_NAME_BYTES]);
 
     void *(*mem_alloc)(struct backend *backend, uint64_t bytes); /* zeroed; NULL: no memory */
-    void (*mem_free)(struct backend *backend, void *ptr); /* NULL does nothing */
+    void (*mem_free)(struct backend *backend, void *ptr);        /* NULL does nothing */
     enum nero_status (*upload)(struct backend *backend, void *to, const void *from_host,
                                uint64_t bytes, struct nero_err *err);
     enum nero_status (*download)(struct backend *backend, void *to_host, const void *from,
@@ -168,7 +169,8 @@ struct backend_ops {
     /*
      * Softmax cross-entropy from logits [n,k] (layout as the op that wrote them; k = c, h = w = 1).
      * labels: n host bytes. Rows from `valid` on are padding: no loss, zero gradient.
-     * loss (host): per-row loss, n floats. dlogits (tensor, may be NULL) = (softmax - onehot) * scale.
+     * loss (host): per-row loss, n floats. dlogits (tensor, may be NULL) = (softmax - onehot) *
+     * scale.
      */
     enum nero_status (*softmax_ce)(struct backend *backend, const struct backend_layout *layout,
                                    const float *logits, const uint8_t *labels, uint32_t valid,
@@ -177,8 +179,8 @@ struct backend_ops {
 
     /*
      * One update of count parameters: gradient g + 2 * l2[i] * w where l2 is lambda for kernels and
-     * 0 elsewhere, given as ranges by the caller calling once a tensor. slot0, slot1: optimiser state
-     * (SGD: slot0 velocity; RMSprop: slot0 mean square; Adam: slot0 m, slot1 v).
+     * 0 elsewhere, given as ranges by the caller calling once a tensor. slot0, slot1: optimiser
+     * state (SGD: slot0 velocity; RMSprop: slot0 mean square; Adam: slot0 m, slot1 v).
      */
     enum nero_status (*update)(struct backend *backend, const struct backend_update *update,
                                float two_lambda, float *w, const float *g, float *slot0,

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "net/net_internal.h"
 #include "nero/mem.h"
+#include "net/net_internal.h"
 
 static enum nero_status create_op(struct net *net, uint32_t number, struct nero_err *err)
 {
@@ -20,9 +20,9 @@ static enum nero_status create_op(struct net *net, uint32_t number, struct nero_
     for (uint32_t k = 0; k < op->src_count; k++) {
         src[k] = &net->tensors[op->src[k]].layout;
     }
-    status = net->backend->ops->op_create(net->backend, &op->desc, src, op->src_count,
-                                          &net->tensors[number + 1].layout, &op->memory, &op->op,
-                                          err);
+    status =
+        net->backend->ops->op_create(net->backend, &op->desc, src, op->src_count,
+                                     &net->tensors[number + 1].layout, &op->memory, &op->op, err);
     free(src);
     if (status != NERO_OK) {
         return err_wrap(err, "net: node %u (%s)", op->node,
@@ -186,8 +186,8 @@ static enum nero_status in_node(const struct net *net, uint32_t number, const ch
 static enum nero_status forward(struct net *net, const float *images, const struct state *state,
                                 struct nero_err *err)
 {
-    enum nero_status status = net->backend->ops->import_nchw(
-        net->backend, &net->tensors[0].layout, images, net->tensors[0].data, err);
+    enum nero_status status = net->backend->ops->import_nchw(net->backend, &net->tensors[0].layout,
+                                                             images, net->tensors[0].data, err);
 
     for (uint32_t i = 0; i < net->op_count && status == NERO_OK; i++) {
         struct backend_op_args args = args_of(net, i, state);
@@ -290,8 +290,8 @@ enum nero_status net_backward_input(struct net *net, const float *dlogits, float
     enum nero_status status;
 
     assert(!net->options.training);
-    status = net->backend->ops->import_nchw(net->backend, &logits->layout, dlogits, logits->grad,
-                                            err);
+    status =
+        net->backend->ops->import_nchw(net->backend, &logits->layout, dlogits, logits->grad, err);
     if (status == NERO_OK) {
         status = backward(net, &none, err);
     }

@@ -8,8 +8,8 @@
  * attack and the export use the inference plan, with a fixed physical batch and padded tails, so
  * that an image's logits do not depend on its neighbours.
  *
- * Arrays: `trained` holds graph->trained_count floats, `stats` graph->stat_count floats, in the order
- * of graph.h, both in backend memory and owned by the caller.
+ * Arrays: `trained` holds graph->trained_count floats, `stats` graph->stat_count floats, in the
+ * order of graph.h, both in backend memory and owned by the caller.
  */
 #ifndef NERO_NET_H
 #define NERO_NET_H
@@ -24,17 +24,17 @@
 struct net;
 
 struct net_options {
-    uint32_t batch;     /* physical batch N */
-    bool training;      /* else inference */
-    float bn_momentum;  /* training */
+    uint32_t batch;      /* physical batch N */
+    bool training;       /* else inference */
+    float bn_momentum;   /* training */
     bool skip_self_test; /* inference: see net_create */
 };
 
 /*
  * Compile. The graph and the backend are borrowed for the life of the net.
- * Inference: a self-test on random rows permutes them and compares bits; a plan whose rows depend on
- * one another is recompiled with plain algorithms, and refused if that fails too.
- * Owns: *out (net_destroy). Errors: invalid (unsupported operation, names the node), no_memory, gpu.
+ * Inference: a self-test on random rows permutes them and compares bits; a plan whose rows depend
+ * on one another is recompiled with plain algorithms, and refused if that fails too. Owns: *out
+ * (net_destroy). Errors: invalid (unsupported operation, names the node), no_memory, gpu.
  */
 enum nero_status net_create(const struct graph *graph, struct backend *backend,
                             const struct net_options *options, struct net **out,
@@ -46,8 +46,9 @@ uint64_t net_plan_bytes(const struct net *net);
 
 /*
  * Training plan: forward, mean cross-entropy over the batch, backward.
- * images [N,C,H,W] host floats in [0,1], labels N host bytes; grads: trained_count floats in backend
- * memory, overwritten. stats: running statistics, updated. loss: the mean over the batch without L2.
+ * images [N,C,H,W] host floats in [0,1], labels N host bytes; grads: trained_count floats in
+ * backend memory, overwritten. stats: running statistics, updated. loss: the mean over the batch
+ * without L2.
  */
 enum nero_status net_train_step(struct net *net, const float *images, const uint8_t *labels,
                                 const float *trained, float *stats, float *grads, double *loss,
@@ -62,14 +63,14 @@ enum nero_status net_forward(struct net *net, const float *images, float *logits
                              struct nero_err *err);
 
 /*
- * After net_forward, any number of times: gradient of sum over rows of <dlogits, logits> with respect to the images.
- * dlogits [N,K] host, dimages [N,C,H,W] host.
+ * After net_forward, any number of times: gradient of sum over rows of <dlogits, logits> with
+ * respect to the images. dlogits [N,K] host, dimages [N,C,H,W] host.
  */
 enum nero_status net_backward_input(struct net *net, const float *dlogits, float *dimages,
                                     struct nero_err *err);
 
-/* He-normal kernels (truncated at 2 sigma as Keras), zero biases, BN scale 1, shift 0, mean 0, var 1.
- * Host arrays. Pure function of the seed. */
+/* He-normal kernels (truncated at 2 sigma as Keras), zero biases, BN scale 1, shift 0, mean 0,
+ * var 1. Host arrays. Pure function of the seed. */
 void net_init_weights(const struct graph *graph, uint64_t seed, float *trained, float *stats);
 
 #endif

@@ -16,8 +16,8 @@ struct trial {
     struct net *net;
     size_t image_floats, classes;
     float *images, *logits, *dlogits, *dimages;
-    uint32_t *rows; /* a random order: rows[2j] and rows[2j + 1] are a pair */
-    float *host;    /* trained, then stats */
+    uint32_t *rows;         /* a random order: rows[2j] and rows[2j + 1] are a pair */
+    float *host;            /* trained, then stats */
     float *trained, *stats; /* backend memory */
 };
 

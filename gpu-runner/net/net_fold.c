@@ -33,8 +33,8 @@ static void scale_shift(const struct folding *folding, uint32_t gamma, uint64_t 
     double var = (double)param_of(folding, gamma + 3)[c];
 
     *scale = (double)param_of(folding, gamma)[c] / sqrt(var + NET_EPSILON);
-    *shift = (double)param_of(folding, gamma + 1)[c] -
-             *scale * (double)param_of(folding, gamma + 2)[c];
+    *shift =
+        (double)param_of(folding, gamma + 1)[c] - *scale * (double)param_of(folding, gamma + 2)[c];
 }
 
 static uint32_t first_param(const struct graph *graph, uint32_t node)
@@ -101,8 +101,8 @@ static enum nero_status load_op(const struct folding *folding, struct net_op *op
         fold_weights(folding, op, own);
     }
     for (uint32_t k = 0; k < 2 && op->own_count[k] > 0 && status == NERO_OK; k++) {
-        status = backend->ops->upload(backend, op->own[k], own[k],
-                                      op->own_count[k] * sizeof(float), err);
+        status = backend->ops->upload(backend, op->own[k], own[k], op->own_count[k] * sizeof(float),
+                                      err);
     }
     if (status == NERO_OK) {
         status = backend->ops->op_prepare(op->op, &args, err);
@@ -145,11 +145,11 @@ static enum nero_status load_all(const struct folding *folding, const float *tra
 enum nero_status net_load(struct net *net, const float *trained, const float *stats,
                           struct nero_err *err)
 {
-    struct folding folding = {
-        .net = net,
-        .trained = mem_calloc((size_t)net->graph->trained_count, sizeof(float)),
-        .stats = mem_calloc((size_t)net->graph->stat_count, sizeof(float)),
-        .own = mem_calloc((size_t)largest_own(net), sizeof(float))};
+    struct folding folding = {.net = net,
+                              .trained =
+                                  mem_calloc((size_t)net->graph->trained_count, sizeof(float)),
+                              .stats = mem_calloc((size_t)net->graph->stat_count, sizeof(float)),
+                              .own = mem_calloc((size_t)largest_own(net), sizeof(float))};
     enum nero_status status;
 
     if (folding.trained == NULL || folding.stats == NULL || folding.own == NULL) {

@@ -79,9 +79,9 @@ struct net_item {
 };
 
 /*
- * Give every item an offset so that no two that live at one time overlap: the largest first, each at
- * the lowest offset that is free. Returns the bytes of the whole; UINT64_MAX: overflow.
- * `items` is reordered.
+ * Give every item an offset so that no two that live at one time overlap: the largest first, each
+ * at the lowest offset that is free. Returns the bytes of the whole; UINT64_MAX: overflow. `items`
+ * is reordered.
  */
 uint64_t net_place(struct net_item *items, uint32_t count);
 

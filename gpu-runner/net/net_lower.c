@@ -1,6 +1,6 @@
 /*
- * From the graph to a list of operations. An operation takes in the nodes behind it as far as each is
- * the only reader of the one before: in training batch norm takes an activation, in inference
+ * From the graph to a list of operations. An operation takes in the nodes behind it as far as each
+ * is the only reader of the one before: in training batch norm takes an activation, in inference
  * convolution and FC take a batch norm, then all of these take an activation.
  */
 #include "net/net_internal.h"
@@ -13,11 +13,11 @@
 /* By node of the graph. */
 struct lowering {
     struct net *net;
-    uint32_t *reader;       /* the only reader; NET_NONE: none or several */
+    uint32_t *reader; /* the only reader; NET_NONE: none or several */
     uint32_t *reader_count;
-    uint32_t *first_param;  /* NET_NONE: no parameters */
-    uint32_t *tensor;       /* that holds its output; NET_NONE: taken in, held by none */
-    bool *taken;            /* part of an earlier operation */
+    uint32_t *first_param; /* NET_NONE: no parameters */
+    uint32_t *tensor;      /* that holds its output; NET_NONE: taken in, held by none */
+    bool *taken;           /* part of an earlier operation */
 };
 
 static bool is_activation(enum graph_op op)

@@ -65,7 +65,8 @@ static enum nero_status add_item(struct plan *plan, uint64_t bytes, uint32_t fro
     return NERO_OK;
 }
 
-/* Until when something that the forward pass wrote lives, if the last to want it does so at `to`. */
+/* Until when something that the forward pass wrote lives, if the last to want it does so at `to`.
+ */
 static uint32_t kept_until(const struct net *net, uint32_t to)
 {
     return !net->options.training && to > time_loss(net) ? time_end(net) : to;

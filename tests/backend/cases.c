@@ -21,10 +21,12 @@ static void name_case(struct op_case *op_case)
     snprintf(op_case->name, sizeof(op_case->name),
              "%s%s%s n%u c%u+%u+%u %ux%u -> %u k%ux%u s%u p%u,%u,%u,%u%s %s%s",
              desc->training ? "train " : "infer ", kind_names[desc->kind],
-             desc->kind != BACKEND_POOL ? "" : desc->max_pool ? " max" : " avg", op_case->n,
-             op_case->c[0], op_case->c[1], op_case->c[2], op_case->h, op_case->w, desc->out_c,
-             desc->kernel_h, desc->kernel_w, desc->stride, desc->pad_top, desc->pad_left,
-             desc->pad_bottom, desc->pad_right, desc->bias ? " bias" : "",
+             desc->kind != BACKEND_POOL ? ""
+             : desc->max_pool           ? " max"
+                                        : " avg",
+             op_case->n, op_case->c[0], op_case->c[1], op_case->c[2], op_case->h, op_case->w,
+             desc->out_c, desc->kernel_h, desc->kernel_w, desc->stride, desc->pad_top,
+             desc->pad_left, desc->pad_bottom, desc->pad_right, desc->bias ? " bias" : "",
              act_names[desc->activation], desc->input_gradient ? "" : " no-dsrc");
 }
 
@@ -202,9 +204,9 @@ static void add_fcs(struct table *table)
 {
     for (uint32_t i = 0; i < 12; i++) {
         bool training = i % 2 == 0;
-        struct op_case made = plain_case(BACKEND_FC, training, CYCLE(batches, i / 2),
-                                         CYCLE(channels, i), i % 3 == 0 ? 1 : CYCLE(sides, i),
-                                         i % 3 == 0 ? 1 : CYCLE(sides, i + 1));
+        struct op_case made =
+            plain_case(BACKEND_FC, training, CYCLE(batches, i / 2), CYCLE(channels, i),
+                       i % 3 == 0 ? 1 : CYCLE(sides, i), i % 3 == 0 ? 1 : CYCLE(sides, i + 1));
 
         made.desc.out_c = i % 4 == 0 ? 10 : CYCLE(channels, i + 4);
         made.desc.out_h = 1;

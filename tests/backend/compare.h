@@ -30,8 +30,8 @@ static inline bool compare_floats(const char *what, const char *part, const floa
     if (worst <= tolerance * largest) {
         return true;
     }
-    printf("FAIL %s: %s[%zu] of %zu: %.9g, expected %.9g, error %.3g of %.3g, allowed %.3g\n",
-           what, part, where, count, (double)got[where], (double)expected[where], worst, largest,
+    printf("FAIL %s: %s[%zu] of %zu: %.9g, expected %.9g, error %.3g of %.3g, allowed %.3g\n", what,
+           part, where, count, (double)got[where], (double)expected[where], worst, largest,
            tolerance);
     return false;
 }

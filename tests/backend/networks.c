@@ -15,9 +15,17 @@ static uint32_t between(struct rng_stream *stream, uint32_t low, uint32_t high)
     return (uint32_t)rng_between(stream, low, high);
 }
 
-/* One to three of the image and the earlier units, ascending; unit i - 1 more often than not. */
+/*
+ * One to three of the image and the earlier units, ascending; unit i - 1 more often than not. Now
+ * and then a single one further back: then a unit's output has several readers and none of them
+ * merges.
+ */
 static void draw_inputs(struct rng_stream *stream, uint32_t number, struct phenotype_unit *unit)
 {
+    if (number > 0 && rng_below(stream, 5) < 2) {
+        unit->inputs[unit->input_count++] = (int32_t)number - 1 - (int32_t)rng_below(stream, 2);
+        return;
+    }
     for (int32_t i = PHENOTYPE_IMAGE; i < (int32_t)number; i++) {
         uint32_t chance = i == (int32_t)number - 1 ? 70 : 20;
 
@@ -142,8 +150,7 @@ static void walk_conv(struct walk *walk, uint32_t number)
             const double *weight = kernel + k * in.c * node->kernel_h * node->kernel_w;
 
             for (size_t c = 0; c < in.c; c++) {
-                const double *plane =
-                    walk->values[node->inputs[0]] + (n * in.c + c) * area_of(in);
+                const double *plane = walk->values[node->inputs[0]] + (n * in.c + c) * area_of(in);
 
                 for (size_t rs = 0; rs < (size_t)node->kernel_h * node->kernel_w; rs++) {
                     int64_t i = (int64_t)(yx / out.w * node->stride + rs / node->kernel_w) -
@@ -322,11 +329,16 @@ static void walk_node(struct walk *walk, uint32_t number)
     }
 }
 
-void network_forward(const struct graph *graph, uint32_t batch, bool training,
-                     const double *images, const double *trained, const double *stats,
-                     double *batch_stats, double *logits)
+void network_forward(const struct graph *graph, uint32_t batch, bool training, const double *images,
+                     const double *trained, const double *stats, double *batch_stats,
+                     double *logits)
 {
-    struct walk walk = {graph, batch, training, trained, stats, batch_stats,
+    struct walk walk = {graph,
+                        batch,
+                        training,
+                        trained,
+                        stats,
+                        batch_stats,
                         mem_calloc(graph->node_count, sizeof(double *))};
 
     for (uint32_t i = 0; i < graph->node_count; i++) {

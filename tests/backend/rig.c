@@ -193,8 +193,8 @@ static enum nero_status check_guards(struct rig *rig, struct nero_err *err)
 {
     for (uint32_t i = 0; i < rig->count; i++) {
         unsigned char guard[2 * GUARD_BYTES];
-        enum nero_status status = rig->backend->ops->download(rig->backend, guard, rig->base[i],
-                                                              GUARD_BYTES, err);
+        enum nero_status status =
+            rig->backend->ops->download(rig->backend, guard, rig->base[i], GUARD_BYTES, err);
 
         if (status == NERO_OK) {
             status = rig->backend->ops->download(rig->backend, guard + GUARD_BYTES,
@@ -221,7 +221,8 @@ static void close_rig(struct rig *rig)
     }
 }
 
-/* Copy a tensor by a 1x1 convolution with the identity, which is exact; layout and tensor change. */
+/* Copy a tensor by a 1x1 convolution with the identity, which is exact; layout and tensor change.
+ */
 static enum nero_status pass_through_conv(struct rig *rig, struct backend_layout *layout,
                                           float **tensor, struct nero_err *err)
 {
@@ -230,9 +231,16 @@ static enum nero_status pass_through_conv(struct rig *rig, struct backend_layout
     const struct backend_layout *src[1] = {&from};
     const float *src_data[1] = {*tensor};
     float *no_gradient[1] = {NULL};
-    struct backend_op_desc desc = {.kind = BACKEND_CONV, .training = true, .backward = true,
-                                   .input_gradient = true, .out_c = from.c, .out_h = from.h,
-                                   .out_w = from.w, .kernel_h = 1, .kernel_w = 1, .stride = 1};
+    struct backend_op_desc desc = {.kind = BACKEND_CONV,
+                                   .training = true,
+                                   .backward = true,
+                                   .input_gradient = true,
+                                   .out_c = from.c,
+                                   .out_h = from.h,
+                                   .out_w = from.w,
+                                   .kernel_h = 1,
+                                   .kernel_w = 1,
+                                   .stride = 1};
     struct backend_op_args args = {.src = src_data, .dsrc = no_gradient};
     struct backend_op_memory memory;
     struct backend_op *op = NULL;
@@ -292,8 +300,8 @@ static enum nero_status place_sources(struct run *run, bool through_conv, struct
     for (uint32_t i = 0; i < op_case->src_count; i++) {
         struct backend_layout *layout = &run->src_layout[i];
         float *tensor = NULL;
-        enum nero_status status = backend->ops->image_layout(
-            backend, op_case->n, op_case->c[i], op_case->h, op_case->w, layout, err);
+        enum nero_status status = backend->ops->image_layout(backend, op_case->n, op_case->c[i],
+                                                             op_case->h, op_case->w, layout, err);
 
         if (status == NERO_OK) {
             status = add_area(&run->rig, layout->bytes, NULL, &tensor, err);
@@ -382,16 +390,15 @@ static enum nero_status spoil(struct run *run, struct nero_err *err)
 
         memcpy(&tensor, &run->src[i], sizeof(tensor));
         memset(junk, POISON, (size_t)bytes);
-        status = status != NERO_OK ? status
-                                   : backend->ops->upload(backend, tensor, junk, bytes, err);
+        status =
+            status != NERO_OK ? status : backend->ops->upload(backend, tensor, junk, bytes, err);
         free(junk);
     }
     if (status == NERO_OK && run->memory.backward_skips_dst) {
         float *junk = floats((size_t)(run->dst_layout.bytes / sizeof(float)));
 
         memset(junk, POISON, (size_t)run->dst_layout.bytes);
-        status =
-            backend->ops->upload(backend, run->args.dst, junk, run->dst_layout.bytes, err);
+        status = backend->ops->upload(backend, run->args.dst, junk, run->dst_layout.bytes, err);
         free(junk);
     }
     return status;
@@ -409,16 +416,16 @@ static enum nero_status compute(struct run *run, bool backward, struct nero_err 
         status = backend->ops->op_forward(run->op, &run->args, err);
     }
     if (status == NERO_OK) {
-        status = backend->ops->export_nchw(backend, &run->dst_layout, run->args.dst,
-                                           run->data->dst, err);
+        status = backend->ops->export_nchw(backend, &run->dst_layout, run->args.dst, run->data->dst,
+                                           err);
     }
     if (status != NERO_OK || !backward) {
         return status;
     }
     status = spoil(run, err);
     if (status == NERO_OK) {
-        status = backend->ops->import_nchw(backend, &run->dst_layout, run->data->ddst, run->ddst,
-                                           err);
+        status =
+            backend->ops->import_nchw(backend, &run->dst_layout, run->data->ddst, run->ddst, err);
     }
     return status != NERO_OK ? status : backend->ops->op_backward(run->op, &run->args, err);
 }
@@ -436,9 +443,8 @@ static enum nero_status fetch(struct run *run, bool backward, struct nero_err *e
     }
     for (uint32_t k = 0; k < 2 && status == NERO_OK; k++) {
         if (backward && run->args.dparam[k] != NULL) {
-            status =
-                backend->ops->download(backend, run->data->dparam[k], run->args.dparam[k],
-                                       run->data->param_floats[k] * sizeof(float), err);
+            status = backend->ops->download(backend, run->data->dparam[k], run->args.dparam[k],
+                                            run->data->param_floats[k] * sizeof(float), err);
         }
         if (status == NERO_OK && run->args.stat[k] != NULL) {
             status = backend->ops->download(backend, run->data->stat[k], run->args.stat[k],

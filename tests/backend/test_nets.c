@@ -3,15 +3,15 @@
  * in the same memory: loss, gradients, running statistics, logits, gradient of the images.
  * Method: random small networks; the same evaluated node by node in double, its derivatives by
  * central differences, whose step is so small that meeting a kink is no concern. Every result is
- * computed twice for equal bits, in memory that the first run has left full. `test_nets ref cpu ...`;
- * a backend other than ref is compared with ref in every number too.
+ * computed twice for equal bits, in memory that the first run has left full. `test_nets ref cpu
+ * ...`; a backend other than ref is compared with ref in every number too.
  */
 #include <stdlib.h>
 #include <string.h>
 
-#include "net/net.h"
 #include "nero/mem.h"
 #include "nero/rng.h"
+#include "net/net.h"
 
 #include "tests/backend/compare.h"
 #include "tests/backend/networks.h"
@@ -164,8 +164,8 @@ static bool device_open(const struct scene *scene, struct backend *backend, stru
     out->grads = ops->mem_alloc(backend, (scene->trained_count + 1) * sizeof(float));
     out->stats = ops->mem_alloc(backend, (scene->stat_count + 1) * sizeof(float));
     return out->trained != NULL && out->grads != NULL && out->stats != NULL &&
-           ops->upload(backend, out->trained, scene->trained,
-                       scene->trained_count * sizeof(float), &err) == NERO_OK;
+           ops->upload(backend, out->trained, scene->trained, scene->trained_count * sizeof(float),
+                       &err) == NERO_OK;
 }
 
 static void device_close(struct device *device)
@@ -179,9 +179,8 @@ static enum nero_status train(const struct scene *scene, struct device *device, 
                               struct outcome *out, struct nero_err *err)
 {
     const struct backend_ops *ops = device->backend->ops;
-    enum nero_status status =
-        ops->upload(device->backend, device->stats, scene->stats,
-                    scene->stat_count * sizeof(float), err);
+    enum nero_status status = ops->upload(device->backend, device->stats, scene->stats,
+                                          scene->stat_count * sizeof(float), err);
 
     if (status == NERO_OK) {
         status = net_train_step(net, scene->images, scene->labels, device->trained, device->stats,
@@ -223,8 +222,8 @@ static enum nero_status run_both(const struct scene *scene, struct device *devic
                                  struct outcome *first, struct outcome *second,
                                  struct nero_err *err)
 {
-    struct net_options options = {.batch = scene->batch, .training = true,
-                                  .bn_momentum = (float)momentum};
+    struct net_options options = {
+        .batch = scene->batch, .training = true, .bn_momentum = (float)momentum};
     struct net *net = NULL;
     enum nero_status status = net_create(&scene->graph, device->backend, &options, &net, err);
 
@@ -360,18 +359,17 @@ static void check_training(const struct scene *scene, const struct outcome *got,
     for (size_t i = 0; i < scene->stat_count; i++) {
         running[i] = (float)(momentum * scene->stats64[i] + (1.0 - momentum) * moments[i]);
     }
-    expect(compare_floats("network", "statistics", got->stats, running, scene->stat_count,
-                          tolerance),
-           scene, "running statistics");
+    expect(
+        compare_floats("network", "statistics", got->stats, running, scene->stat_count, tolerance),
+        scene, "running statistics");
     for (uint32_t p = 0; p < scene->graph.param_count; p++) {
         const struct graph_param *param = &scene->graph.params[p];
         char name[GRAPH_NAME_BYTES];
 
         if (param->kind != GRAPH_MEAN && param->kind != GRAPH_VAR) {
             graph_param_name(&scene->graph, p, name);
-            check_samples(scene, true, scene->trained64 + param->offset,
-                          got->grads + param->offset, (size_t)param->count, largest, tolerance,
-                          name);
+            check_samples(scene, true, scene->trained64 + param->offset, got->grads + param->offset,
+                          (size_t)param->count, largest, tolerance, name);
         }
     }
     free(logits);
@@ -389,9 +387,9 @@ static void check_inference(const struct scene *scene, const struct outcome *got
     for (size_t i = 0; i < scene->logit_count; i++) {
         expected[i] = (float)logits[i];
     }
-    expect(compare_floats("network", "logits", got->logits, expected, scene->logit_count,
-                          tolerance),
-           scene, "logits");
+    expect(
+        compare_floats("network", "logits", got->logits, expected, scene->logit_count, tolerance),
+        scene, "logits");
     check_samples(scene, false, scene->images64, got->dimages, scene->image_count,
                   largest_of(got->dimages, scene->image_count), tolerance, "image gradient");
     free(logits);

@@ -1,9 +1,8 @@
 /*
- * Goal: every operation of a backend computes what the referee computes, and the referee's gradients
- * are the derivatives of its values.
- * Method: the table of cases.h. `test_ops ref cpu ...`: for ref, central differences and known
- * answers; for another backend, each result against ref's, twice for equal bits. What a backend does
- * not support fails.
+ * Goal: every operation of a backend computes what the referee computes, and the referee's
+ * gradients are the derivatives of its values. Method: the table of cases.h. `test_ops ref cpu
+ * ...`: for ref, central differences and known answers; for another backend, each result against
+ * ref's, twice for equal bits. What a backend does not support fails.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -187,8 +186,8 @@ static void check_gradients(struct backend *ref, const struct op_case *op_case)
                         "src");
         }
         for (uint32_t k = 0; k < 2 && op_case->desc.training && data.param[k] != NULL; k++) {
-            check_input(ref, op_case, &moved, moved.param[k], data.dparam[k],
-                        data.param_floats[k], k == 0 ? "param0" : "param1");
+            check_input(ref, op_case, &moved, moved.param[k], data.dparam[k], data.param_floats[k],
+                        k == 0 ? "param0" : "param1");
         }
     }
     data_destroy(&data);
@@ -198,14 +197,22 @@ static void check_gradients(struct backend *ref, const struct op_case *op_case)
 /* A constant image: every window ties, and the gradient goes to the first element of each. */
 static void check_ties(struct backend *backend)
 {
-    struct op_case tie = {.name = "max pool ties", .n = 1, .src_count = 1, .c = {1}, .h = 5, .w = 5};
+    struct op_case tie = {
+        .name = "max pool ties", .n = 1, .src_count = 1, .c = {1}, .h = 5, .w = 5};
     static const float expected[25] = {1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1};
     struct op_data data;
     struct nero_err err;
 
-    tie.desc = (struct backend_op_desc){.kind = BACKEND_POOL, .training = true, .backward = true,
-                                        .input_gradient = true, .out_c = 1, .out_h = 2, .out_w = 2,
-                                        .kernel_h = 3, .kernel_w = 3, .stride = 2,
+    tie.desc = (struct backend_op_desc){.kind = BACKEND_POOL,
+                                        .training = true,
+                                        .backward = true,
+                                        .input_gradient = true,
+                                        .out_c = 1,
+                                        .out_h = 2,
+                                        .out_w = 2,
+                                        .kernel_h = 3,
+                                        .kernel_w = 3,
+                                        .stride = 2,
                                         .max_pool = true};
     for (int through = 0; through < 2; through++) {
         data_create(&tie, 1, &data);
@@ -245,7 +252,8 @@ static bool run_loss(struct backend *backend, const float *logits, const uint8_t
     return ok;
 }
 
-/* Against the plain formula in double; logits of +-80 must not overflow; rows past `valid` are 0. */
+/* Against the plain formula in double; logits of +-80 must not overflow; rows past `valid` are 0.
+ */
 static void check_loss(struct backend *backend)
 {
     enum { N = 5, K = 11, VALID = 4 };
@@ -310,8 +318,8 @@ static bool run_updates(struct backend *backend, const struct backend_update *up
              ops->upload(backend, dev[i], host[i], sizeof(host[0]), &err) == NERO_OK;
     }
     for (int step = 0; step < UPDATE_STEPS; step++) {
-        ok = ok && ops->update(backend, update, 0.01f, dev[0], dev[1], dev[2], dev[3],
-                               UPDATE_COUNT, &err) == NERO_OK;
+        ok = ok && ops->update(backend, update, 0.01f, dev[0], dev[1], dev[2], dev[3], UPDATE_COUNT,
+                               &err) == NERO_OK;
     }
     for (int i = 0; i < 4; i++) {
         ok = ok && ops->download(backend, host[i], dev[i], sizeof(host[0]), &err) == NERO_OK;
@@ -343,18 +351,23 @@ static void check_update(struct backend *backend, const struct backend_update *u
         expected[2][i] = (float)s1;
     }
     expect(run_updates(backend, update, got), "update runs");
-    expect(compare_floats(backend->ops->name, "weights", got[0], expected[0], UPDATE_COUNT, 2e-6) &&
-               compare_floats(backend->ops->name, "slot0", got[2], expected[1], UPDATE_COUNT,
-                              2e-6) &&
-               compare_floats(backend->ops->name, "slot1", got[3], expected[2], UPDATE_COUNT, 2e-6),
-           "update: weights and state");
+    expect(
+        compare_floats(backend->ops->name, "weights", got[0], expected[0], UPDATE_COUNT, 2e-6) &&
+            compare_floats(backend->ops->name, "slot0", got[2], expected[1], UPDATE_COUNT, 2e-6) &&
+            compare_floats(backend->ops->name, "slot1", got[3], expected[2], UPDATE_COUNT, 2e-6),
+        "update: weights and state");
 }
 
 static void check_updates(struct backend *backend)
 {
-    struct backend_update update = {.optimiser = BACKEND_SGD, .lr = 0.03f, .momentum = 0.9f,
-                                    .rho = 0.9f, .beta1 = 0.9f, .beta2 = 0.99f,
-                                    .bias_correction = 0.7f, .epsilon = 1e-7f};
+    struct backend_update update = {.optimiser = BACKEND_SGD,
+                                    .lr = 0.03f,
+                                    .momentum = 0.9f,
+                                    .rho = 0.9f,
+                                    .beta1 = 0.9f,
+                                    .beta2 = 0.99f,
+                                    .bias_correction = 0.7f,
+                                    .epsilon = 1e-7f};
 
     check_update(backend, &update);
     update.nesterov = true;

@@ -79,9 +79,9 @@ static void print_graph(const struct graph *graph, char out[TEXT_BYTES])
     for (uint32_t i = 0; i < graph->node_count; i++) {
         const struct graph_node *node = &graph->nodes[i];
 
-        used += (size_t)snprintf(out + used, TEXT_BYTES - used, "%u %s %ux%ux%u", i,
-                                 graph_op_name(node->op), node->shape.c, node->shape.h,
-                                 node->shape.w);
+        used +=
+            (size_t)snprintf(out + used, TEXT_BYTES - used, "%u %s %ux%ux%u", i,
+                             graph_op_name(node->op), node->shape.c, node->shape.h, node->shape.w);
         if (node->kernel_h > 0) {
             used += (size_t)snprintf(out + used, TEXT_BYTES - used, " k%ux%u s%u p%u,%u,%u,%u",
                                      node->kernel_h, node->kernel_w, node->stride, node->pad_top,

@@ -176,8 +176,7 @@ static enum nero_status ref_op_create(struct backend *backend, const struct back
     if (!ref_supports(backend, desc, src, src_count)) {
         return err_set(err, NERO_INVALID, 0, "ref: operation %d is unsupported", (int)desc->kind);
     }
-    status =
-        ref_image_layout(backend, src[0]->n, desc->out_c, desc->out_h, desc->out_w, &dst, err);
+    status = ref_image_layout(backend, src[0]->n, desc->out_c, desc->out_h, desc->out_w, &dst, err);
     if (status != NERO_OK) {
         return status;
     }

@@ -13,7 +13,8 @@ struct ref_dims {
     size_t n, c, h, w;
 };
 
-/* Behind every struct backend_op of this backend. An FC is a convolution whose window is its input. */
+/* Behind every struct backend_op of this backend. An FC is a convolution whose window is its input.
+ */
 struct ref_op {
     struct backend_op_desc desc;
     struct ref_dims out;
@@ -47,9 +48,9 @@ double ref_act(enum backend_activation activation, double z);
 double ref_act_slope(enum backend_activation activation, double z);
 
 /*
- * What follows the sum of an operation with a fused activation. In forward `dst` holds z and becomes
- * act(z); `kept` (may be NULL) keeps z for the backward, which gives the gradient at z: `ddst` itself
- * or, where there is an activation, `scratch`.
+ * What follows the sum of an operation with a fused activation. In forward `dst` holds z and
+ * becomes act(z); `kept` (may be NULL) keeps z for the backward, which gives the gradient at z:
+ * `ddst` itself or, where there is an activation, `scratch`.
  */
 void ref_act_finish(const struct ref_op *op, float *dst, float *kept);
 const float *ref_act_backward(const struct ref_op *op, const float *ddst, const float *kept,

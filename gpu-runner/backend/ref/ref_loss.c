@@ -25,8 +25,7 @@ static void loss_row(const float *logits, size_t classes, size_t label, float sc
 
 enum nero_status ref_softmax_ce(struct backend *backend, const struct backend_layout *layout,
                                 const float *logits, const uint8_t *labels, uint32_t valid,
-                                float scale, float *loss_rows, float *dlogits,
-                                struct nero_err *err)
+                                float scale, float *loss_rows, float *dlogits, struct nero_err *err)
 {
     size_t classes = layout->c;
 
