@@ -1,0 +1,51 @@
+/*
+ * Requests to stop: SIGTERM, SIGINT, and the end of the socket that a local runner inherited (its
+ * parent is gone). A request is never taken back. A second SIGINT ends the program at once.
+ *
+ * Also how the runner waits: in pieces, so that a request is seen within RUNNER_NOTICE_SLICE_MS.
+ * Thread: the main thread alone; others block these signals.
+ */
+#ifndef NERO_RUNNER_NOTICE_H
+#define NERO_RUNNER_NOTICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "nero/clock.h"
+#include "nero/err.h"
+#include "nero/rng.h"
+
+enum { RUNNER_NOTICE_SLICE_MS = 100 };
+
+struct runner_notice {
+    int parent_fd; /* -1: none */
+    bool asked;    /* sticky, whatever asked */
+    const char *why;
+};
+
+/* Install the signal handlers; SIGPIPE is ignored from here on. Errors: unavailable. */
+enum nero_status runner_notice_install(struct runner_notice *notice, int parent_fd,
+                                       struct nero_err *err);
+
+/* Cheap enough to be asked between any two steps. */
+bool runner_notice_stopping(struct runner_notice *notice);
+
+/* Ask oneself to stop (a drain order). */
+void runner_notice_ask(struct runner_notice *notice, const char *why);
+
+/* Sleep up to `ms`; true when a stop was asked for. */
+bool runner_notice_sleep(struct runner_notice *notice, const struct clock_source *clock,
+                         int64_t ms);
+
+/* Waiting for a service that is away: delays double from 100 ms to 5 s, each drawn from
+ * [d/2, d), so that a thousand runners do not come back at one moment. */
+struct runner_backoff {
+    struct rng_stream jitter;
+    int64_t delay_ms;
+    uint32_t tries;
+};
+void runner_backoff_init(struct runner_backoff *backoff, uint64_t seed);
+void runner_backoff_reset(struct runner_backoff *backoff);
+int64_t runner_backoff_next_ms(struct runner_backoff *backoff);
+
+#endif
