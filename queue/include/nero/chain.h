@@ -49,7 +49,8 @@ const struct chain_entry *chain_checkpoint(const struct chain *chain, uint64_t b
 
 /*
  * Append. The caller sets kind, token, nonce, reason, text, blobs, body, restored_from; run, job,
- * number, prev, skipped and wall_ms are filled here. Resolves a 412 and an unknown outcome by reading.
+ * number, prev, skipped and wall_ms are filled here. Resolves a 412 and an unknown outcome by
+ * reading.
  * Errors: stale (overtaken: stop at once, touch nothing); conflict (terminal already); unavailable.
  */
 enum nero_status chain_append(struct chain *chain, const struct slot *slot,

@@ -6,8 +6,8 @@
  * States, transitions, every reply and every refusal: queue/DESIGN.md. Numbers leave Lua as "%.0f"
  * text; tokens and nonces travel as strings.
  *
- * Claim, renew, complete, release and fail carry token and nonce; those that the leader alone may do
- * (submit, cancel, reap, retry, pause) carry its epoch, and a lower one than Redis has seen is
+ * Claim, renew, complete, release and fail carry token and nonce; those that the leader alone may
+ * do (submit, cancel, reap, retry, pause) carry its epoch, and a lower one than Redis has seen is
  * refused with NERO_STALE.
  *
  * Thread: one thread uses a queue; open one a thread. A lost connection is opened anew by the next
@@ -38,8 +38,8 @@ enum {
 struct queue;
 
 /* redis://[:password@]host:port[/db] or unix:///absolute/or/relative/path. rediss:// where TLS is
- * built in. Checks that Redis answers a write and that maxmemory-policy is noeviction (invalid, says
- * how to set it). Owns: *out (queue_close). */
+ * built in. Checks that Redis answers a write and that maxmemory-policy is noeviction (invalid,
+ * says how to set it). Owns: *out (queue_close). */
 enum nero_status queue_open(const char *url, struct queue **out, struct nero_err *err);
 void queue_close(struct queue *queue);
 
@@ -53,11 +53,19 @@ typedef enum nero_status queue_each_run_fn(void *context, const char *run, struc
 enum nero_status queue_runs(struct queue *queue, queue_each_run_fn *each, void *context,
                             struct nero_err *err);
 
+/* What a runner is told at a beat. */
+enum queue_control {
+    QUEUE_CONTINUE = 0,
+    QUEUE_CHECKPOINT_NOW = 1,
+    QUEUE_DRAIN = 2, /* checkpoint, release, take no more */
+    QUEUE_CANCEL = 3
+};
+
 /* ---- the leader ---- */
 
 /*
- * Make `epoch` the run's epoch (made by whoever created epoch/<n> in the bucket). The next tokens are
- * epoch << 32 | counter. Errors: stale when Redis knows a higher one.
+ * Make `epoch` the run's epoch (made by whoever created epoch/<n> in the bucket). The next tokens
+ * are epoch << 32 | counter. 0 < epoch < 2^32. Errors: stale when Redis knows a higher one.
  */
 enum nero_status queue_lead(struct queue *queue, const char *run, uint64_t epoch,
                             uint32_t lease_ms, struct nero_err *err);
@@ -71,7 +79,8 @@ struct queue_item {
     uint64_t order;        /* position in the run's submissions: order within a priority */
 };
 
-/* Queue what is not there yet; jobs already known are left as they are. `added` may be NULL. */
+/* Queue what is not there yet; jobs already known are left as they are. `added` may be NULL.
+ * Errors: not_found when Redis does not know the run (flushed: raise the epoch, lead, submit again). */
 enum nero_status queue_submit(struct queue *queue, const char *run, uint64_t epoch,
                               const struct queue_item *items, uint32_t count, uint32_t *added,
                               struct nero_err *err);
@@ -97,6 +106,12 @@ enum nero_status queue_retry(struct queue *queue, const char *run, uint64_t epoc
 enum nero_status queue_pause(struct queue *queue, const char *run, uint64_t epoch, bool paused,
                              struct nero_err *err);
 
+/* Leased jobs' runners hear `what` (QUEUE_CHECKPOINT_NOW, once; QUEUE_DRAIN) at their next beat; a
+ * cancelled one stays cancelled. NULL job: all. `count`: how many will hear it; may be NULL. */
+enum nero_status queue_tell(struct queue *queue, const char *run, uint64_t epoch,
+                            const struct hash *job, enum queue_control what, uint32_t *count,
+                            struct nero_err *err);
+
 /* Remove everything of a run from Redis. */
 enum nero_status queue_drop(struct queue *queue, const char *run, uint64_t epoch,
                             struct nero_err *err);
@@ -112,6 +127,7 @@ struct queue_claim {
     uint64_t slot_hint; /* last slot that Redis heard of; a hint only */
     uint32_t lease_ms;
     int64_t redis_ms; /* Redis's clock at the claim */
+    char runner[QUEUE_RUNNER_BYTES];
     uint32_t failures, preemptions, lost_leases;
 };
 void queue_claim_init(struct queue_claim *claim);
@@ -126,13 +142,6 @@ enum nero_status queue_claim(struct queue *queue, const char *run, const char *r
 enum nero_status queue_wait(struct queue *queue, const char *run, uint32_t wait_ms,
                             struct nero_err *err);
 
-enum queue_control {
-    QUEUE_CONTINUE = 0,
-    QUEUE_CHECKPOINT_NOW = 1,
-    QUEUE_DRAIN = 2, /* checkpoint, release, take no more */
-    QUEUE_CANCEL = 3
-};
-
 struct queue_beat {
     uint64_t units; /* progress.units: the lease is extended only if the runner says alive */
     uint64_t slot;  /* newest committed */
@@ -140,20 +149,34 @@ struct queue_beat {
     const char *note; /* progress line for `watch`, at most 200 bytes; may be NULL */
 };
 
-/* Extend the lease. Errors: stale when it is another's now, or the job is gone. */
+/*
+ * Extend the lease; one that ran out or that Redis forgot is taken up again (adopted) unless
+ * another has claimed the job since. Errors: stale when it is another's now; not_found when Redis does not
+ * know the job: finished, or forgotten by Redis and not resubmitted yet. In neither case, nor on an
+ * outage, has the runner lost the job for sure: it goes on until an append to the chain says so.
+ */
 enum nero_status queue_renew(struct queue *queue, const struct queue_claim *claim,
                              const struct queue_beat *beat, enum queue_control *control,
                              struct nero_err *err);
 
-/* The terminal slot is in the bucket. Done already: ok. */
+/* The job has a checkpoint of this class: from its next claim on only such runners get it; "" =
+ * any. A claimant that finds a checkpoint of a class it may not go on from pins and releases. Errors: as
+ * queue_release; stale also when the lease has run out. */
+enum nero_status queue_pin(struct queue *queue, const struct queue_claim *claim,
+                           const char *numeric_class, struct nero_err *err);
+
+/* The terminal slot is in the bucket. Done already: ok. Errors: stale when another has claimed the
+ * job since: it will find the slot. */
 enum nero_status queue_complete(struct queue *queue, const struct queue_claim *claim,
                                 const struct hash *final_slot, struct nero_err *err);
 
-/* Failed for a cause in the job: retried with delay, dead at QUEUE_FAILURES_MAX or if permanent. */
+/* Failed for a cause in the job: retried with delay, dead at QUEUE_FAILURES_MAX or if permanent.
+ * Said twice counts once. Errors: stale, not_found as queue_renew. */
 enum nero_status queue_fail(struct queue *queue, const struct queue_claim *claim, bool permanent,
                             const char *reason, bool *dead, struct nero_err *err);
 
-/* Back to the head of its priority; counts as a preemption, never as a failure. */
+/* Back to its old place in its priority; counts as a preemption, never as a failure. Said twice
+ * counts once. Errors: stale, not_found as queue_renew. */
 enum nero_status queue_release(struct queue *queue, const struct queue_claim *claim,
                                const char *reason, struct nero_err *err);
 
@@ -168,14 +191,17 @@ struct queue_counts {
     uint64_t epoch;
     uint64_t ready, delayed, leased, dead, parked;
     uint64_t runners;
+    uint64_t envelope_bytes; /* of all jobs known: what the leader's window limits */
     bool paused;
     int64_t redis_ms;
 };
+/* Errors (these readers too): not_found when Redis does not know the run. */
 enum nero_status queue_counts(struct queue *queue, const char *run, struct queue_counts *out,
                               struct nero_err *err);
 
 struct queue_job_info {
     char state[16]; /* ready, delayed, leased, dead, parked */
+    char numeric_class[JOB_CLASS_BYTES]; /* lane; "" = any */
     char runner[QUEUE_RUNNER_BYTES];
     char note[256];
     char reason[QUEUE_REASON_BYTES];
@@ -186,6 +212,29 @@ struct queue_job_info {
 /* Errors: not_found. */
 enum nero_status queue_job_info(struct queue *queue, const char *run, const struct hash *job,
                                 struct queue_job_info *out, struct nero_err *err);
+
+/* Ids of the jobs in a state, in the order in which they would be taken, at most `count_max`.
+ * `each` may not call the queue. */
+typedef enum nero_status queue_each_job_fn(void *context, const struct hash *job,
+                                           struct nero_err *err);
+enum nero_status queue_list(struct queue *queue, const char *run, const char *state,
+                            uint32_t count_max, queue_each_job_fn *each, void *context,
+                            struct nero_err *err);
+
+/* Runners that announced themselves and are not overdue; lanes that hold ready jobs ("" = any). */
+struct queue_runner {
+    char name[QUEUE_RUNNER_BYTES];
+    char host[128];
+    char numeric_class[JOB_CLASS_BYTES];
+};
+typedef enum nero_status queue_each_runner_fn(void *context, const struct queue_runner *runner,
+                                              struct nero_err *err);
+enum nero_status queue_runners(struct queue *queue, const char *run, queue_each_runner_fn *each,
+                               void *context, struct nero_err *err);
+typedef enum nero_status queue_each_lane_fn(void *context, const char *numeric_class,
+                                            uint64_t ready, struct nero_err *err);
+enum nero_status queue_lanes(struct queue *queue, const char *run, queue_each_lane_fn *each,
+                             void *context, struct nero_err *err);
 
 /* Events after `last_id` ("0" from the start, "$" from now), oldest first. */
 struct queue_event {
@@ -203,8 +252,9 @@ enum nero_status queue_events(struct queue *queue, const char *run, char last_id
 
 /* ---- enrolment: certificates for remote runners ---- */
 
-/* A runner leaves its signed ENVELOPE_ENROL here; the scheduler takes them and answers in the bucket
- * (layout_certificate). take: not_found when there is none. */
+/* A runner leaves its signed ENVELOPE_ENROL here; the scheduler takes them and answers in the
+ * bucket (layout_certificate). take: not_found when there is none.
+ * Errors of push: too_big (over 4 KB), unavailable (1000 wait already). */
 enum nero_status queue_enrol_push(struct queue *queue, const char *run, struct bytes_view envelope,
                                   struct nero_err *err);
 enum nero_status queue_enrol_take(struct queue *queue, const char *run, struct bytes *out,

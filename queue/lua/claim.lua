@@ -1,0 +1,54 @@
+-- ARGV: runner, class, nonce.
+-- ok <id> <envelope> <token> <slot> <ttl> <now> <nf> <np> <nl> | none <why> | full
+local runner, class, nonce = ARGV[1], ARGV[2], ARGV[3]
+local epoch = redis.call('HGET', META, 'epoch')
+if not epoch then
+    return {'none', 'the run has no queue here'}
+end
+local now, ttl = tick()
+sweep(now, 5, 100)
+if redis.call('HGET', META, 'paused') == '1' then
+    return {'none', 'the run is paused'}
+end
+local counter = tonumber(redis.call('HGET', META, 'counter')) + 1
+if counter > 4294967295 then
+    return {'full'} -- the leader must raise the epoch
+end
+
+local function pop()
+    local best_lane, best_id, best_score
+    local lanes = {READY}
+    if class ~= '' then
+        lanes[2] = lane_key(class)
+    end
+    for _, lane in ipairs(lanes) do
+        local head = redis.call('ZRANGE', lane, 0, 0, 'WITHSCORES')
+        if head[1] and (not best_id or tonumber(head[2]) < best_score) then
+            best_lane, best_id, best_score = lane, head[1], tonumber(head[2])
+        end
+    end
+    if best_id then
+        redis.call('ZREM', best_lane, best_id)
+    end
+    return best_id
+end
+
+-- An entry whose job is not ready is debris of a repair: dropped, a bounded number a call.
+for _ = 1, 100 do
+    local id = pop()
+    if not id then
+        break
+    end
+    local key = job_key(id)
+    if redis.call('HGET', key, 'st') == 'ready' then
+        local token = string.format('%08x%08x', tonumber(epoch), counter)
+        redis.call('HSET', META, 'counter', text(counter))
+        redis.call('HSET', key, 'st', 'leased', 'tok', token, 'nonce', nonce, 'past', '', 'runner',
+            runner, 'ctl', '', 'units', '0', 'note', '')
+        redis.call('ZADD', LEASE, text(now + ttl), id)
+        event('claimed', id, runner)
+        local job = redis.call('HMGET', key, 'env', 'slot', 'nf', 'np', 'nl')
+        return {'ok', id, job[1], token, job[2], text(ttl), text(now), job[3], job[4], job[5]}
+    end
+end
+return {'none', 'nothing is ready'}

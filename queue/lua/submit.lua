@@ -1,0 +1,28 @@
+-- ARGV: epoch, count, then for each job: id, envelope, lane, score, not_before_ms.
+-- ok <added> | stale | unknown
+local refused = lead(ARGV[1])
+if refused then
+    return refused
+end
+local now = tick()
+local added = 0
+for i = 0, tonumber(ARGV[2]) - 1 do
+    local id, envelope, lane, score, not_before = unpack(ARGV, 3 + i * 5, 7 + i * 5)
+    local key = job_key(id)
+    if redis.call('EXISTS', key) == 0 then
+        redis.call('HSET', key, 'st', 'delayed', 'env', envelope, 'bytes', text(#envelope), 'lane',
+            lane, 'score', score, 'tok', '', 'nonce', '', 'past', '', 'runner', '', 'ctl', '',
+            'slot', '0', 'step', '0', 'units', '0', 'nf', '0', 'np', '0', 'nl', '0', 'note', '',
+            'reason', '')
+        redis.call('SADD', JOBS, id)
+        redis.call('HINCRBY', META, 'bytes', #envelope)
+        if tonumber(not_before) > now then
+            redis.call('ZADD', DELAY, not_before, id)
+        else
+            to_ready(id)
+        end
+        event('submitted', id)
+        added = added + 1
+    end
+end
+return {'ok', text(added)}
