@@ -4,6 +4,8 @@
 #include <msgpack.h>
 #include <string.h>
 
+enum { TEXT_BYTES_MAX = 1024 }; /* the largest char[] that a record_text field has */
+
 static bool text_is_continuation(uint8_t c)
 {
     return (c & 0xc0) == 0x80;
@@ -137,23 +139,29 @@ void record_name(struct record *r, const char *field, char *text, size_t bytes)
     }
 }
 
-/* WRITE: the text with '?' for what READ refuses. */
-static void text_put_clean(struct record *r, const char *text, size_t length)
+void record_clean_text(char *text)
 {
-    uint8_t clean[1024];
+    size_t length = strlen(text);
 
-    assert(length <= sizeof clean);
     for (size_t at = 0; at < length;) {
-        const uint8_t *from = (const uint8_t *)text + at;
-        size_t bytes = text_printable(from, length - at, false);
+        size_t bytes = text_printable((const uint8_t *)text + at, length - at, false);
 
         if (bytes == 0) {
-            clean[at++] = '?';
-        } else {
-            memcpy(clean + at, from, bytes);
-            at += bytes;
+            text[at] = '?';
         }
+        at += bytes > 0 ? bytes : 1;
     }
+}
+
+/* WRITE: cleaned, since an error's message may hold anything. */
+static void text_put_clean(struct record *r, const char *text, size_t length)
+{
+    char clean[TEXT_BYTES_MAX];
+
+    assert(length < sizeof clean);
+    memcpy(clean, text, length);
+    clean[length] = 0;
+    record_clean_text(clean);
     text_put_str(r, clean, length);
 }
 

@@ -18,7 +18,7 @@ enum {
     GENERATION_MEMBERS_MAX = 512,
     GENERATION_EVENTS_MAX = 256, /* of one member */
     GENERATION_TEXT_BYTES = 160,
-    GENERATION_BYTES_MAX = 4 * 1024 * 1024
+    GENERATION_BYTES_MAX = 4 * 1024 * 1024 - 1024 /* the envelope goes on top */
 };
 
 enum generation_state {
@@ -69,7 +69,11 @@ enum generation_verdict {
     GENERATION_FAILED = 4     /* the job failed for cause */
 };
 
-/* In a proposed record the fields from `verdict` on are as for pending. */
+/*
+ * In a proposed record every verdict is pending. What follows `verdict` is stored for other verdicts
+ * only; the budget is stored where its kind is set, and a job has one. Without a job a verdict is
+ * pending or invalid.
+ */
 struct generation_member {
     enum generation_origin origin;
     struct bytes_view genotype; /* encoded; a view on decode, borrowed on encode */

@@ -39,7 +39,7 @@ enum genotype_value_kind {
 };
 
 struct genotype_value {
-    int64_t integer; /* INT, POWER2, POWER10 */
+    int64_t integer; /* INT; POWER2 within +-1023, POWER10 within +-308 */
     double real;     /* FLOAT, finite */
 };
 
@@ -76,7 +76,7 @@ struct genotype_unit {
 };
 
 struct genotype_module {
-    char name[GENOTYPE_NAME_BYTES]; /* start symbol of its units */
+    char name[GENOTYPE_NAME_BYTES]; /* start symbol of its units' genes; unique */
     uint32_t unit_count;            /* may be 0 */
     struct genotype_unit *units;
 };
@@ -98,7 +98,10 @@ enum nero_status genotype_copy(const struct genotype *from, struct genotype *out
 /* Limits, names, references, order of inputs, the pool rule. Errors: invalid with the place. */
 enum nero_status genotype_check(const struct genotype *genotype, struct nero_err *err);
 
-/* Renumber and prune the pool so that the pool rule holds. */
+/*
+ * Renumber and prune the pool so that the pool rule holds. Errors: invalid (a reference beyond the
+ * pool), no_memory; *genotype is unchanged.
+ */
 enum nero_status genotype_normalise(struct genotype *genotype, struct nero_err *err);
 
 enum nero_status genotype_encode(const struct genotype *genotype, struct bytes *out,

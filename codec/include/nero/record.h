@@ -126,6 +126,9 @@ void record_bin(struct record *r, const char *field, struct bytes_view *data, si
 enum nero_status record_print_json(struct bytes_view bytes, struct bytes *out,
                                    struct nero_err *err);
 
+/* Put '?' for every byte of a text that READ would refuse (record_text). */
+void record_clean_text(char *text);
+
 /* True when the bytes are UTF-8 without control characters (`lines`: but \n, \r and \t). */
 bool record_text_is_clean(struct bytes_view text, bool lines);
 

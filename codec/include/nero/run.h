@@ -17,7 +17,10 @@ enum {
     RUN_MODULES_MAX = 16,
     RUN_SYMBOL_BYTES = 48,
     RUN_GRAMMAR_BYTES_MAX = 64 * 1024,
-    RUN_BYTES_MAX = 256 * 1024,
+    RUN_BYTES_MAX = 768 * 1024, /* grammar, preset, a job record (JOB_BYTES_MAX) and the rest */
+    RUN_CONTROL_BYTES_MAX = 4096, /* epochs, amendments, data sets */
+    RUN_LINEAGES_MAX = 65535,
+    RUN_GENERATIONS_MAX = 1000000,
     RUN_BATCH_JOBS_MAX = 1000
 };
 

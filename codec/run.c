@@ -1,0 +1,314 @@
+#include "nero/run.h"
+
+#include <float.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fields.h"
+#include "nero/generation.h"
+#include "nero/genotype.h"
+
+static void module_fields(struct record *r, struct run_module *module)
+{
+    record_group(r, "module", 7);
+    record_name(r, "symbol", module->symbol, sizeof module->symbol);
+    record_u32(r, "units_min", &module->units_min, 0, GENOTYPE_UNITS_MAX);
+    record_u32(r, "units_max", &module->units_max, module->units_min, GENOTYPE_UNITS_MAX);
+    record_u32(r, "initial_min", &module->initial_min, module->units_min, module->units_max);
+    record_u32(r, "initial_max", &module->initial_max, module->initial_min, module->units_max);
+    record_u32(r, "levels_back", &module->levels_back, 1, GENOTYPE_INPUTS_MAX);
+    record_bool(r, "allow_skip", &module->allow_skip);
+    record_leave(r);
+}
+
+static void rates_fields(struct record *r, struct run_rates *rates)
+{
+    record_group(r, "rates", 9);
+    record_real(r, "add_unit", &rates->add_unit, 0.0, 1.0);
+    record_real(r, "replicate_unit", &rates->replicate_unit, 0.0, 1.0);
+    record_real(r, "remove_unit", &rates->remove_unit, 0.0, 1.0);
+    record_real(r, "add_connection", &rates->add_connection, 0.0, 1.0);
+    record_real(r, "remove_connection", &rates->remove_connection, 0.0, 1.0);
+    record_real(r, "mutate_unit", &rates->mutate_unit, 0.0, 1.0);
+    record_real(r, "mutate_learning", &rates->mutate_learning, 0.0, 1.0);
+    record_real(r, "train_longer", &rates->train_longer, 0.0, 1.0);
+    record_real(r, "float_sigma", &rates->float_sigma, 0.0, 1e6);
+    record_leave(r);
+}
+
+static void search_fields(struct record *r, struct run_search *search)
+{
+    record_group(r, "search", 13);
+    record_u32(r, "lineages", &search->lineages, 1, RUN_LINEAGES_MAX);
+    record_u32(r, "generations", &search->generations, 1, RUN_GENERATIONS_MAX);
+    record_u32(r, "lambda", &search->lambda, 1, GENERATION_MEMBERS_MAX - 1);
+    record_bool(r, "reevaluate_parent", &search->reevaluate_parent);
+    rates_fields(r, &search->rates);
+    record_list(r, "modules", &search->module_count, 1, RUN_MODULES_MAX);
+    for (uint32_t i = 0; record_ok(r) && i < search->module_count; i++) {
+        record_item(r, i);
+        module_fields(r, &search->modules[i]);
+        for (uint32_t j = 0; record_ok(r) && j < i; j++) {
+            if (strcmp(search->modules[j].symbol, search->modules[i].symbol) == 0) {
+                record_fail(r, "symbol", "'%s' twice", search->modules[i].symbol);
+            }
+        }
+    }
+    record_leave(r);
+    record_name(r, "learning_symbol", search->learning_symbol, sizeof search->learning_symbol);
+    record_real(r, "beta", &search->beta, DBL_MIN, 1e6);
+    record_real(r, "warmup_threshold", &search->warmup_threshold, 0.0, 1.0);
+    record_bool(r, "warmup_mean_excludes_invalid", &search->warmup_mean_excludes_invalid);
+    record_real(r, "penalty", &search->penalty, -1e6, 1.0);
+    job_budget_fields(r, "budget", &search->budget);
+    record_u64(r, "budget_cap", &search->budget_cap, search->budget.amount, UINT64_MAX);
+    record_leave(r);
+}
+
+static void run_fields(struct record *r, struct run_record *run)
+{
+    bool single;
+
+    record_open(r, 1, 13);
+    layout_run_field(r, run->name);
+    record_fixed(r, "run_key", run->run_key.data, sizeof run->run_key.data);
+    record_i64(r, "created_ms", &run->created_ms, INT64_MIN, INT64_MAX);
+    record_u64(r, "seed", &run->seed, 0, UINT64_MAX);
+    record_u32(r, "strategy", &run->strategy, RUN_EVOLVE, RUN_SINGLE);
+    record_u32(r, "resume_policy", &run->resume_policy, RUN_SAME_CLASS, RUN_ANY_CLASS);
+    job_class_field(r, run->numeric_class);
+    single = run->strategy == RUN_SINGLE;
+    job_protocol_fields(r, &run->protocol);
+    if (record_when(r, "search", !single)) {
+        search_fields(r, &run->search);
+    }
+    record_document(r, "grammar", &run->grammar, RUN_GRAMMAR_BYTES_MAX);
+    record_document(r, "preset", &run->preset, RUN_GRAMMAR_BYTES_MAX);
+    record_bin(r, "single_job", &run->single_job, single ? 1 : 0,
+               single ? JOB_BYTES_MAX : 0);
+    if (record_ok(r) && !single && run->grammar.bytes == 0) {
+        record_fail(r, "grammar", "a search needs one");
+    }
+    record_close(r);
+}
+
+enum nero_status run_record_check(const struct run_record *record, struct nero_err *err)
+{
+    struct run_record copy = *record;
+    struct record r;
+
+    record_check_begin(&r, "run", err);
+    run_fields(&r, &copy);
+    return record_end(&r);
+}
+
+enum nero_status run_record_encode(const struct run_record *record, struct bytes *out,
+                                   struct nero_err *err)
+{
+    struct run_record copy = *record;
+    struct record r;
+
+    record_write_begin(&r, "run", out, RUN_BYTES_MAX, err);
+    run_fields(&r, &copy);
+    return record_end(&r);
+}
+
+enum nero_status run_record_decode(struct bytes_view bytes, struct run_record *out,
+                                   struct nero_err *err)
+{
+    struct run_record made;
+    struct record r;
+
+    memset(&made, 0, sizeof made);
+    record_read_begin(&r, "run", bytes, RUN_BYTES_MAX, err);
+    run_fields(&r, &made);
+    if (record_end(&r) == NERO_OK) {
+        *out = made;
+    }
+    return r.status;
+}
+
+/* ---- amendment ---- */
+
+static void amendment_fields(struct record *r, struct run_amendment *amendment)
+{
+    record_open(r, 1, 5);
+    layout_run_field(r, amendment->run);
+    record_u64(r, "number", &amendment->number, 0, 99999999);
+    record_hash(r, "prev", &amendment->prev);
+    record_u32(r, "generations", &amendment->generations, 1, RUN_GENERATIONS_MAX);
+    record_close(r);
+}
+
+enum nero_status run_amendment_encode(const struct run_amendment *amendment, struct bytes *out,
+                                      struct nero_err *err)
+{
+    struct run_amendment copy = *amendment;
+    struct record r;
+
+    record_write_begin(&r, "amendment", out, RUN_CONTROL_BYTES_MAX, err);
+    amendment_fields(&r, &copy);
+    return record_end(&r);
+}
+
+enum nero_status run_amendment_decode(struct bytes_view bytes, struct run_amendment *out,
+                                      struct nero_err *err)
+{
+    struct run_amendment made;
+    struct record r;
+
+    memset(&made, 0, sizeof made);
+    record_read_begin(&r, "amendment", bytes, RUN_CONTROL_BYTES_MAX, err);
+    amendment_fields(&r, &made);
+    if (record_end(&r) == NERO_OK) {
+        *out = made;
+    }
+    return r.status;
+}
+
+/* ---- epoch ---- */
+
+static void epoch_fields(struct record *r, struct run_epoch *epoch)
+{
+    record_open(r, 1, 7);
+    layout_run_field(r, epoch->run);
+    record_u64(r, "number", &epoch->number, 0, FIELDS_NUMBER_MAX);
+    record_u64(r, "nonce", &epoch->nonce, 0, UINT64_MAX);
+    record_i64(r, "wall_ms", &epoch->wall_ms, INT64_MIN, INT64_MAX);
+    record_text(r, "host", epoch->host, sizeof epoch->host);
+    record_text(r, "why", epoch->why, sizeof epoch->why);
+    record_close(r);
+}
+
+enum nero_status run_epoch_encode(const struct run_epoch *epoch, struct bytes *out,
+                                  struct nero_err *err)
+{
+    struct run_epoch copy = *epoch;
+    struct record r;
+
+    record_write_begin(&r, "epoch", out, RUN_CONTROL_BYTES_MAX, err);
+    epoch_fields(&r, &copy);
+    return record_end(&r);
+}
+
+enum nero_status run_epoch_decode(struct bytes_view bytes, struct run_epoch *out,
+                                  struct nero_err *err)
+{
+    struct run_epoch made;
+    struct record r;
+
+    memset(&made, 0, sizeof made);
+    record_read_begin(&r, "epoch", bytes, RUN_CONTROL_BYTES_MAX, err);
+    epoch_fields(&r, &made);
+    if (record_end(&r) == NERO_OK) {
+        *out = made;
+    }
+    return r.status;
+}
+
+/* ---- batch ---- */
+
+void run_batch_fini(struct run_batch *batch)
+{
+    free(batch->jobs);
+    memset(batch, 0, sizeof *batch);
+}
+
+static void batch_fields(struct record *r, struct run_batch *batch)
+{
+    record_open(r, 1, 4);
+    layout_run_field(r, batch->run);
+    record_u64(r, "number", &batch->number, 0, FIELDS_NUMBER_MAX);
+    record_list(r, "jobs", &batch->count, 1, RUN_BATCH_JOBS_MAX);
+    if (record_reading(r)) {
+        batch->jobs = record_alloc(r, batch->count, sizeof *batch->jobs);
+    }
+    for (uint32_t i = 0; record_ok(r) && i < batch->count; i++) {
+        struct run_batch_job *job = &batch->jobs[i];
+
+        record_item(r, i);
+        record_group(r, "job", 3);
+        record_hash(r, "job", &job->job);
+        record_u32(r, "priority", &job->priority, 0, 511);
+        record_i64(r, "not_before_ms", &job->not_before_ms, 0, INT64_MAX);
+        record_leave(r);
+    }
+    record_leave(r);
+    record_close(r);
+}
+
+enum nero_status run_batch_encode(const struct run_batch *batch, struct bytes *out,
+                                  struct nero_err *err)
+{
+    struct run_batch copy = *batch;
+    struct record r;
+
+    record_write_begin(&r, "batch", out, RUN_BYTES_MAX, err);
+    batch_fields(&r, &copy);
+    return record_end(&r);
+}
+
+enum nero_status run_batch_decode(struct bytes_view bytes, struct run_batch *out,
+                                  struct nero_err *err)
+{
+    struct run_batch made;
+    struct record r;
+
+    memset(&made, 0, sizeof made);
+    record_read_begin(&r, "batch", bytes, RUN_BYTES_MAX, err);
+    batch_fields(&r, &made);
+    if (record_end(&r) != NERO_OK) {
+        run_batch_fini(&made);
+        return r.status;
+    }
+    *out = made;
+    return NERO_OK;
+}
+
+/* ---- data set ---- */
+
+static void dataset_fields(struct record *r, struct run_dataset *dataset)
+{
+    record_open(r, 1, 10);
+    record_name(r, "name", dataset->name, sizeof dataset->name);
+    record_u32(r, "channels", &dataset->channels, 1, PHENOTYPE_CHANNELS_MAX);
+    record_u32(r, "height", &dataset->height, 1, PHENOTYPE_IMAGE_SIDE_MAX);
+    record_u32(r, "width", &dataset->width, 1, PHENOTYPE_IMAGE_SIDE_MAX);
+    record_u32(r, "classes", &dataset->classes, 2, PHENOTYPE_CLASSES_MAX);
+    record_u32(r, "train_count", &dataset->train_count, 1, JOB_IMAGES_MAX);
+    record_u32(r, "test_count", &dataset->test_count, 0, JOB_IMAGES_MAX);
+    record_hash(r, "train", &dataset->train);
+    record_hash(r, "test", &dataset->test);
+    record_close(r);
+}
+
+enum nero_status run_dataset_encode(const struct run_dataset *dataset, struct bytes *out,
+                                    struct nero_err *err)
+{
+    struct run_dataset copy = *dataset;
+    struct record r;
+
+    record_write_begin(&r, "dataset", out, RUN_CONTROL_BYTES_MAX, err);
+    dataset_fields(&r, &copy);
+    return record_end(&r);
+}
+
+enum nero_status run_dataset_decode(struct bytes_view bytes, struct run_dataset *out,
+                                    struct nero_err *err)
+{
+    struct run_dataset made;
+    struct record r;
+
+    memset(&made, 0, sizeof made);
+    record_read_begin(&r, "dataset", bytes, RUN_CONTROL_BYTES_MAX, err);
+    dataset_fields(&r, &made);
+    if (record_end(&r) == NERO_OK) {
+        *out = made;
+    }
+    return r.status;
+}
+
+struct hash run_dataset_id(struct bytes_view encoded)
+{
+    return hash_tagged("nero.dataset.v1", encoded);
+}
