@@ -74,8 +74,7 @@ enum nero_status attack_create(const struct job_attack *spec, const struct attac
     if (attack->buffers.logits == NULL || attack->buffers.dlogits == NULL ||
         attack->buffers.dimages == NULL) {
         attack_destroy(attack);
-        return err_set(err, NERO_NO_MEMORY, 0, "attack: no memory for batches of %u",
-                       model->batch);
+        return err_set(err, NERO_NO_MEMORY, 0, "attack: no memory for batches of %u", model->batch);
     }
     *out = attack;
     return NERO_OK;
@@ -101,8 +100,8 @@ static uint32_t count_kept(const struct attack *attack, const uint8_t *labels, u
     for (uint32_t row = 0; row < valid; row++) {
         const float *logits = attack->buffers.logits + (size_t)row * classes;
 
-        kept += attack_logits_finite(logits, classes) &&
-                attack_argmax(logits, classes) == labels[row];
+        kept +=
+            attack_logits_finite(logits, classes) && attack_argmax(logits, classes) == labels[row];
     }
     return kept;
 }

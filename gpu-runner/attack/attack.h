@@ -2,9 +2,9 @@
  * Attacks on a classifier, one physical batch of images at a time.
  *
  * An attack sees the model as two functions over batches of a fixed size; what it does to an image
- * depends on that image alone (specs/attacks.md 1), so results do not depend on how images are packed
- * into batches. Losses of images are summed, never averaged; argmax is the lowest index among maxima.
- * Everything here is host memory.
+ * depends on that image alone (specs/attacks.md 1), so results do not depend on how images are
+ * packed into batches. Losses of images are summed, never averaged; argmax is the lowest index
+ * among maxima. Everything here is host memory.
  *
  * Thread: one thread uses an attack and its model.
  */
@@ -39,8 +39,8 @@ struct attack_model attack_model_of_net(struct net *net, uint32_t batch, uint32_
 
 /* What an attack did to the valid rows of a batch. */
 struct attack_counts {
-    uint32_t kept;          /* rows that the model still classifies as their label */
-    uint32_t zero_gradient; /* rows whose first input gradient was zero (or not a number) throughout */
+    uint32_t kept; /* rows that the model still classifies as their label */
+    uint32_t zero_gradient; /* rows whose first input gradient was zero or NaN throughout */
 };
 
 struct attack;

@@ -40,8 +40,7 @@ enum nero_status attack_fgsm(const struct attack_model *model, float epsilon,
         attack_cross_entropy_gradient(buffers->logits + at, classes, labels[row],
                                       buffers->dlogits + at);
     }
-    if (model->backward_input(model->context, buffers->dlogits, buffers->dimages, err) !=
-        NERO_OK) {
+    if (model->backward_input(model->context, buffers->dlogits, buffers->dimages, err) != NERO_OK) {
         return err_wrap(err, "fgsm");
     }
     *zero_gradient = 0;

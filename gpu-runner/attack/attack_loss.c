@@ -9,9 +9,9 @@
 #include "nero/rng.h"
 
 /*
- * exp(x) for x <= 0: x = k ln 2 + r with |r| <= 0.35, then the series of exp(r), whose terms past the
- * 14th are below 1e-18. ldexp is exact. ln 2 stands in two parts, the first with trailing zeros, so
- * that k * ln2_high is exact.
+ * exp(x) for x <= 0: x = k ln 2 + r with |r| <= 0.35, then the series of exp(r), whose terms past
+ * the 14th are below 1e-18. ldexp is exact. ln 2 stands in two parts, the first with trailing
+ * zeros, so that k * ln2_high is exact.
  */
 static double exp_negative(double x)
 {

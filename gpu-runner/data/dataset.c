@@ -38,8 +38,9 @@ static enum nero_status check_part(const struct dataset *dataset, const char *pa
         uint8_t label = label_of(dataset, records, i);
 
         if (label >= dataset->classes) {
-            return err_set(err, NERO_CORRUPT, 0, "data set: %s record %u has label %u of %u classes",
-                           part, i, label, dataset->classes);
+            return err_set(err, NERO_CORRUPT, 0,
+                           "data set: %s record %u has label %u of %u classes", part, i, label,
+                           dataset->classes);
         }
     }
     return NERO_OK;
@@ -50,8 +51,8 @@ enum nero_status dataset_check(const struct dataset *dataset, struct nero_err *e
     enum nero_status status;
 
     if (dataset->channels == 0 || dataset->channels > DATASET_CHANNELS_MAX ||
-        dataset->height == 0 || dataset->height > PHENOTYPE_IMAGE_SIDE_MAX ||
-        dataset->width == 0 || dataset->width > PHENOTYPE_IMAGE_SIDE_MAX) {
+        dataset->height == 0 || dataset->height > PHENOTYPE_IMAGE_SIDE_MAX || dataset->width == 0 ||
+        dataset->width > PHENOTYPE_IMAGE_SIDE_MAX) {
         return err_set(err, NERO_CORRUPT, 0, "data set: images of %u x %u x %u", dataset->channels,
                        dataset->height, dataset->width);
     }
@@ -147,8 +148,7 @@ static void part_quotas(const struct by_class *by, uint32_t part_count, uint32_t
     uint32_t given = 0;
 
     for (uint32_t c = 0; c < by->classes; c++) {
-        uint64_t share =
-            by->count == 0 ? 0 : (uint64_t)part_count * class_size(by, c) / by->count;
+        uint64_t share = by->count == 0 ? 0 : (uint64_t)part_count * class_size(by, c) / by->count;
 
         quota[c] = share < left[c] ? (uint32_t)share : left[c];
         left[c] -= quota[c];

@@ -44,8 +44,7 @@ enum nero_status optimiser_init(struct optimiser *optimiser, const struct graph 
         const struct graph_param *param = &graph->params[i];
 
         if (!is_statistic(param)) {
-            add_to_ranges(optimiser, param,
-                          param->kind == GRAPH_KERNEL ? (float)(2.0 * l2) : 0.0f);
+            add_to_ranges(optimiser, param, param->kind == GRAPH_KERNEL ? (float)(2.0 * l2) : 0.0f);
         }
     }
     return NERO_OK;

@@ -4,10 +4,12 @@
  * With t updates done before this one, lr = lr0 / (1 + decay * t) and g = gradient + 2 lambda w
  * (lambda is 0 for everything but kernels), element by element:
  *
- *   SGD      v = momentum * v - lr * g;   w = w + v,  or with nesterov  w = w + momentum * v - lr * g
+ *   SGD      v = momentum * v - lr * g;   w = w + v,
+ *            with nesterov  w = w + momentum * v - lr * g
  *   RMSprop  s = rho * s + (1 - rho) * g^2;   w = w - lr * g / (sqrt(s) + epsilon)
  *   Adam     m = beta1 * m + (1 - beta1) * g;   s = beta2 * s + (1 - beta2) * g^2
- *            w = w - lr * c * m / (sqrt(s) + epsilon),  c = sqrt(1 - beta2^(t+1)) / (1 - beta1^(t+1))
+ *            w = w - lr * c * m / (sqrt(s) + epsilon)
+ *            with c = sqrt(1 - beta2^(t+1)) / (1 - beta1^(t+1))
  *
  * v, s and m start at 0. slot0 is v, s or m; slot1 is Adam's s. epsilon = 1e-7, outside the root.
  * PyTorch differs: it adds lr into v after the momentum, and its Adam corrects s under the root.

@@ -1,15 +1,17 @@
 /*
  * One evaluation from start to outcome, one unit of work at a time: training steps with early
- * stopping, control loss after each epoch, then clean accuracy and the attack on the fitness images.
+ * stopping, control loss after each epoch, then clean accuracy and the attack on the fitness
+ * images.
  *
  * The trainer does no I/O and reads no clock but the one given. Taking a snapshot reads and never
- * changes: snapshots at every step, at random times or never give equal outcomes. Restoring one gives
- * equal bits to not having been interrupted, within one numeric class.
+ * changes: snapshots at every step, at random times or never give equal outcomes. Restoring one
+ * gives equal bits to not having been interrupted, within one numeric class.
  *
  * Rules (specs/evolution.md f): floor(train / batch) steps an epoch, the rest of the order dropped;
- * loss = mean cross-entropy + l2 * sum of kernel weights squared; learning rate lr / (1 + decay * t);
- * early stop on the control loss (L2 included), min_delta 0, best weights restored only if it fired;
- * at the end of the budget the last weights are scored, or the best ones with on_timeout best.
+ * loss = mean cross-entropy + l2 * sum of kernel weights squared; learning rate lr / (1 + decay *
+ * t); early stop on the control loss (L2 included), min_delta 0, best weights restored only if it
+ * fired; at the end of the budget the last weights are scored, or the best ones with on_timeout
+ * best.
  *
  * Thread: one thread uses a trainer.
  */
@@ -46,7 +48,9 @@ struct trainer_event {
     uint32_t epoch;            /* 0-based */
     uint32_t step;             /* of the epoch, or images evaluated */
     uint32_t steps;            /* of the epoch, or images to evaluate */
-    double loss;               /* of the step, L2 included; or control loss at the end of CONTROL */
+    double loss;               /* of the step plus the L2 term as of the epoch's start (after a
+                                  restore: of then); at the end of CONTROL the control loss */
+    double cross_entropy;      /* of the step, without L2 */
     double control_accuracy;   /* newest; NaN before the first */
     bool epoch_ended;          /* after CONTROL: a curve entry was added */
     bool done;                 /* nothing is left: take the outcome */
@@ -54,8 +58,9 @@ struct trainer_event {
 
 /*
  * Build network, split and plans. Errors: invalid (the phenotype cannot be built, a limit of the
- * protocol is exceeded, sizes disagree), no_memory (the runner cannot fit it: release, never a
- * result), corrupt (continue_from), gpu.
+ * protocol is exceeded, sizes disagree, the budget allows no step, an attack that is not built in,
+ * continue_from of another network), version (another numeric class is wanted), no_memory (the
+ * runner cannot fit it: release, never a result), corrupt (data set, continue_from), gpu.
  */
 enum nero_status trainer_create(const struct trainer_options *options, struct trainer **out,
                                 struct nero_err *err);
@@ -64,11 +69,14 @@ void trainer_destroy(struct trainer *trainer);
 /* The numeric class of what this trainer computes: engine, backend, ISA, shards, precision. */
 const char *trainer_numeric_class(const struct trainer *trainer);
 
-/* The same before there is a trainer: what a backend of this engine computes. A runner claims jobs of
- * this class; trainer_numeric_class of every trainer on this backend equals it. */
+/* The same before there is a trainer: what a backend of this engine computes. A runner claims jobs
+ * of this class; trainer_numeric_class of every trainer on this backend equals it. */
 void trainer_class_of(struct backend *backend, char out[JOB_CLASS_BYTES]);
 
-/* Do one unit: a training step, one control batch, one evaluated batch. Fills *event. */
+/*
+ * Do one unit: a training step, one control batch, one evaluated batch. Fills *event. After done it
+ * does nothing. Allocates nothing. Errors: those of the backend; the trainer can only be destroyed.
+ */
 enum nero_status trainer_advance(struct trainer *trainer, struct trainer_event *event,
                                  struct nero_err *err);
 
@@ -85,8 +93,8 @@ enum nero_status trainer_restore(struct trainer *trainer, const struct progress 
                                  struct bytes_view state, struct nero_err *err);
 
 /*
- * After done: the outcome (initialised by the caller), with the ids of the two blobs that go with it:
- * `state` (training state; empty for SCORE) and `weights` (scored weights and statistics).
+ * After done: the outcome (initialised by the caller), with the ids of the two blobs that go with
+ * it: `state` (training state; empty for SCORE) and `weights` (scored weights and statistics).
  */
 enum nero_status trainer_outcome(const struct trainer *trainer, struct result_outcome *outcome,
                                  struct bytes *state, struct bytes *weights, struct nero_err *err);
