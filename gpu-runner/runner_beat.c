@@ -29,10 +29,10 @@ struct runner_beat {
     uint64_t life_seen;
     int64_t life_ns; /* when life_seen was new */
     int64_t announced_ns; /* 0: never */
+    bool pinned;
     bool silent;
     bool outage;
     bool was_lost;
-    enum queue_control control;
 };
 
 static const char *phase_name(enum progress_phase phase)
@@ -108,6 +108,17 @@ static void announce(struct runner_beat *beat)
     }
 }
 
+/* After a renewal, so that the lease is ours; tried again at the next beat. */
+static void pin(struct runner_beat *beat, const struct runner_beat_report *report)
+{
+    struct nero_err ignored;
+
+    if (beat->options.pin && !beat->pinned && report->committed > 0) {
+        beat->pinned = queue_pin(beat->queue, &beat->claim, beat->options.numeric_class,
+                                 &ignored) == NERO_OK;
+    }
+}
+
 static enum nero_status renew(struct runner_beat *beat, const struct runner_beat_report *report,
                               enum queue_control *control, struct nero_err *err)
 {
@@ -124,14 +135,24 @@ static enum nero_status renew(struct runner_beat *beat, const struct runner_beat
     }
     announce(beat);
     runner_beat_note(report, note);
-    return queue_renew(beat->queue, &beat->claim, &message, control, err);
+    if (queue_renew(beat->queue, &beat->claim, &message, control, err) != NERO_OK) {
+        return err->status;
+    }
+    pin(beat, report);
+    return NERO_OK;
+}
+
+/* Another's, or Redis does not know the job: either may be Redis's mistake. */
+static bool is_lost(enum nero_status status)
+{
+    return status == NERO_STALE || status == NERO_NOT_FOUND;
 }
 
 /* Log changes only: a beat comes every few seconds. */
 static void log_answer(struct runner_beat *beat, enum nero_status status,
                        const struct nero_err *err)
 {
-    bool lost = status == NERO_STALE;
+    bool lost = is_lost(status);
     bool outage = status != NERO_OK && !lost;
 
     if (outage && !beat->outage) {
@@ -157,12 +178,9 @@ static void hand_over(struct runner_beat *beat, enum nero_status status,
         beat->view.lost = false;
         beat->view.cancel = control == QUEUE_CANCEL;
         beat->view.drain = beat->view.drain || control == QUEUE_DRAIN;
-        /* The order stands in Redis until the next one: one checkpoint for one order. */
-        if (control == QUEUE_CHECKPOINT_NOW && beat->control != QUEUE_CHECKPOINT_NOW) {
-            beat->view.checkpoint_now = true;
-        }
-        beat->control = control;
-    } else if (status == NERO_STALE) {
+        beat->view.checkpoint_now =
+            beat->view.checkpoint_now || control == QUEUE_CHECKPOINT_NOW;
+    } else if (is_lost(status)) {
         beat->view.lost = true;
     }
     thread_monitor_leave(&beat->monitor);
@@ -183,8 +201,8 @@ static uint32_t beat_once(struct runner_beat *beat, const struct runner_beat_rep
     status = renew(beat, report, &control, &err);
     log_answer(beat, status, &err);
     hand_over(beat, status, control);
-    return status == NERO_OK || status == NERO_STALE || beat_ms < BEAT_RETRY_MS ? beat_ms
-                                                                               : BEAT_RETRY_MS;
+    return status == NERO_OK || is_lost(status) || beat_ms < BEAT_RETRY_MS ? beat_ms
+                                                                         : BEAT_RETRY_MS;
 }
 
 /* Inside the monitor. True when it is time to end. */

@@ -22,6 +22,7 @@ struct runner_beat_options {
     const char *runner;        /* name in the queue */
     const char *host;
     const char *numeric_class;
+    bool pin;                  /* bind the job to the class once a checkpoint of it exists */
     uint32_t beat_ms;          /* 0: a third of the lease */
     int64_t stall_ms;
     const struct clock_source *clock;
@@ -44,7 +45,7 @@ struct runner_beat_report {
 };
 
 struct runner_beat_view {
-    bool lost;           /* the newest answer was that the lease is another's */
+    bool lost;           /* the newest answer: another has the lease, or there is none */
     bool checkpoint_now; /* asked since the last look */
     bool drain;
     bool cancel;

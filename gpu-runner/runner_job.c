@@ -163,8 +163,13 @@ static enum nero_status tell_once(struct runner_job *job, struct nero_err *err)
         return queue_complete(job->env->queue, job->claim, &terminal->hash, err);
     case RUNNER_JOB_FAILED:
         return queue_fail(job->env->queue, job->claim, job->permanent, job->reason, &dead, err);
-    case RUNNER_JOB_STOPPED:
     case RUNNER_JOB_UNABLE:
+        if (job->pin_class[0] != 0 &&
+            queue_pin(job->env->queue, job->claim, job->pin_class, err) != NERO_OK) {
+            return err->status;
+        }
+        return queue_release(job->env->queue, job->claim, job->reason, err);
+    case RUNNER_JOB_STOPPED:
         return queue_release(job->env->queue, job->claim, job->reason, err);
     case RUNNER_JOB_LOST:
         break;
@@ -185,8 +190,8 @@ static void tell_redis(struct runner_job *job)
         int64_t left_ms = stopping ? TELL_STOPPING_MS : TELL_MS;
 
         left_ms -= (clock_mono_ns(clock) - start_ns) / 1000000;
-        if (err.status == NERO_STALE || !err_is_retryable(err.status) || left_ms <= 0) {
-            log_line(err.status == NERO_STALE ? LOG_INFO : LOG_WARN, "job.not_told", &job->where,
+        if (!err_is_retryable(err.status) || left_ms <= 0) {
+            log_line(err_is_retryable(err.status) ? LOG_WARN : LOG_INFO, "job.not_told", &job->where,
                      "end=%s reason=\"%s\"", runner_job_end_name(job->end), err.message);
             return;
         }
@@ -255,6 +260,8 @@ enum runner_job_end runner_job_run(const struct runner_env *env, struct queue_cl
                                           .runner = env->runner,
                                           .host = env->host,
                                           .numeric_class = env->numeric_class,
+                                          .pin = trust_run(env->trust)->resume_policy !=
+                                                 RUN_ANY_CLASS,
                                           .beat_ms = env->beat_ms,
                                           .stall_ms = env->stall_ms,
                                           .clock = env->clock};

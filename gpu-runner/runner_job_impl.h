@@ -54,6 +54,7 @@ struct runner_job {
 
     enum runner_job_end end;
     bool permanent; /* FAILED: no retry */
+    char pin_class[JOB_CLASS_BYTES]; /* UNABLE: the class that the job is bound to; "": none */
     char reason[QUEUE_REASON_BYTES];
 };
 

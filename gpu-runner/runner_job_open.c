@@ -63,6 +63,7 @@ static bool class_fits(struct runner_job *job, const char *required, const char 
     if (required[0] == 0 || strcmp(required, job->env->numeric_class) == 0) {
         return true;
     }
+    (void)snprintf(job->pin_class, sizeof job->pin_class, "%s", required);
     return runner_job_finish_as(job, RUNNER_JOB_UNABLE, "unable: %s needs class %.140s", by,
                                 required);
 }

@@ -1,0 +1,220 @@
+/* nero-runner: options, exit codes. What it does is in runner_loop and DESIGN.md. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "nero/bytes.h"
+#include "nero/keys.h"
+#include "nero/log.h"
+#include "nero/options.h"
+
+#include "runner_data.h"
+#include "runner_loop.h"
+
+#define COUNT(array) ((uint32_t)(sizeof(array) / sizeof((array)[0])))
+
+static const char about[] =
+    "Takes evaluations (train a network, attack it, score it) from a run's queue and does them on\n"
+    "this machine, one at a time. It keeps nothing here: checkpoints and results go to the object\n"
+    "store, signed, so it may be killed at any instant and the work goes on elsewhere.\n"
+    "SIGTERM and SIGINT commit a checkpoint, give the job back and end with status 75.\n"
+    "\n"
+    "It needs a certificate from the run's scheduler: --join-token for a runner on another machine\n"
+    "('nero-sched token RUN' makes one), --enrol-fd for one that the scheduler starts itself.\n"
+    "Start one runner per GPU; on a CPU, one per core.";
+
+static const char examples[] =
+    "  nero-runner --redis redis://10.0.0.5:6379 --store s3://bucket/nero --join-token token.txt\n"
+    "      serve every run that accepts the token, until stopped\n"
+    "  nero-runner --redis unix:///tmp/r.sock --store file:///data/nero --join-token t --run a1 \\\n"
+    "      --once\n"
+    "      do what is ready in run a1, then end\n"
+    "\n"
+    "Exit status: 0 ended by --once or --max-jobs; 1 damaged data was found; 2 bad input;\n"
+    "3 store or Redis unavailable; 75 stopped, everything resumable.\n";
+
+struct arguments {
+    const char *redis, *store, *run, *backend, *join_token, *root_key, *cache;
+    const char *log_level, *log_format;
+    uint64_t enrol_fd, checkpoint_steps, beat_ms, max_jobs;
+    double checkpoint_seconds, stall_seconds;
+    bool once, version;
+};
+
+static enum nero_status parse(struct arguments *a, int argc, char **argv, bool *ended,
+                              struct nero_err *err)
+{
+    const struct options_spec specs[] = {
+        {"redis", OPTIONS_STRING, "URL", "redis://host:port or unix:///path", "NERO_REDIS",
+         &a->redis, 0},
+        {"store", OPTIONS_STRING, "URL", "s3://bucket/prefix or file:///folder", "NERO_STORE",
+         &a->store, 0},
+        {"run", OPTIONS_STRING, "NAME", "serve this run only", "NERO_RUN", &a->run, 0},
+        {"backend", OPTIONS_STRING, "NAME", "auto, cpu, ref (default auto)", "NERO_BACKEND",
+         &a->backend, 0},
+        {"join-token", OPTIONS_STRING, "FILE", "one-time token, 64 hex digits, mode 0600",
+         "NERO_JOIN_TOKEN", &a->join_token, 0},
+        {"enrol-fd", OPTIONS_U64, "N", "socket inherited from the scheduler", NULL, &a->enrol_fd,
+         65535},
+        {"root-key", OPTIONS_STRING, "FILE", "check run records by this public root key",
+         "NERO_ROOT_KEY", &a->root_key, 0},
+        {"checkpoint-steps", OPTIONS_U64, "N", "commit after N steps (default: time alone)",
+         "NERO_CHECKPOINT_STEPS", &a->checkpoint_steps, 0},
+        {"checkpoint-seconds", OPTIONS_DOUBLE, "T", "commit after T seconds (default 60)",
+         "NERO_CHECKPOINT_SECONDS", &a->checkpoint_seconds, 0},
+        {"beat-ms", OPTIONS_U64, "MS", "renew the lease every MS (default: lease / 3)",
+         "NERO_BEAT_MS", &a->beat_ms, 3600000},
+        {"stall-timeout", OPTIONS_DOUBLE, "S",
+         "without progress for S seconds the lease lapses (default 300)", "NERO_STALL_TIMEOUT",
+         &a->stall_seconds, 0},
+        {"once", OPTIONS_FLAG, NULL, "end when nothing is ready", NULL, &a->once, 0},
+        {"max-jobs", OPTIONS_U64, "N", "end after N jobs", "NERO_MAX_JOBS", &a->max_jobs, 0},
+        {"cache", OPTIONS_STRING, "DIR", "folder of data sets (default $XDG_CACHE_HOME/nero)",
+         "NERO_CACHE", &a->cache, 0},
+        {"log-level", OPTIONS_STRING, "LEVEL", "debug, info, warn, error (default info)",
+         "NERO_LOG_LEVEL", &a->log_level, 0},
+        {"log-format", OPTIONS_STRING, "FORMAT", "text or json (default text)",
+         "NERO_LOG_FORMAT", &a->log_format, 0},
+        {"version", OPTIONS_FLAG, NULL, "print the version", NULL, &a->version, 0},
+    };
+    const struct options_command command = {.program = "nero-runner",
+                                            .arguments = "",
+                                            .about = about,
+                                            .examples = examples,
+                                            .specs = specs,
+                                            .spec_count = COUNT(specs)};
+    struct options_parsed parsed;
+
+    if (options_parse(&command, argc, argv, &parsed, err) != NERO_OK) {
+        return err->status;
+    }
+    *ended = parsed.help || a->version;
+    if (parsed.help) {
+        options_print_help(&command, stdout);
+    } else if (a->version) {
+        (void)printf("nero-runner %s\n", NERO_RELEASE);
+    }
+    return NERO_OK;
+}
+
+static enum nero_status check(const struct arguments *a, struct nero_err *err)
+{
+    if (a->redis == NULL || a->store == NULL) {
+        return err_set(err, NERO_INVALID, 0, "--%s is needed (see --help)",
+                       a->redis == NULL ? "redis" : "store");
+    }
+    if ((a->join_token == NULL) == (a->enrol_fd == UINT64_MAX)) {
+        return err_set(err, NERO_INVALID, 0,
+                       "give either --join-token FILE or --enrol-fd N (see --help)");
+    }
+    /* Written so that NaN fails. */
+    if (!(a->checkpoint_seconds > 0 && a->checkpoint_seconds <= 1e6)) {
+        return err_set(err, NERO_INVALID, 0, "--checkpoint-seconds: between 0 and 1e6");
+    }
+    if (!(a->stall_seconds > 0 && a->stall_seconds <= 1e6)) {
+        return err_set(err, NERO_INVALID, 0, "--stall-timeout: between 0 and 1e6");
+    }
+    return NERO_OK;
+}
+
+/* A secret: refused when others may read it. */
+static enum nero_status read_token(const char *path, uint8_t out[KEYS_TOKEN_BYTES],
+                                   struct nero_err *err)
+{
+    char text[2 * KEYS_TOKEN_BYTES + 2] = "";
+    struct stat info;
+    ssize_t got = -1;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0) {
+        return err_set(err, NERO_INVALID, 0, "--join-token %s: cannot be read", path);
+    }
+    if (fstat(fd, &info) == 0 && (info.st_mode & 077) == 0) {
+        got = read(fd, text, sizeof text - 1);
+    }
+    (void)close(fd);
+    if (got < 0) {
+        return err_set(err, NERO_DENIED, 0, "--join-token %s: others may read it (chmod 600)",
+                       path);
+    }
+    text[strcspn(text, "\n")] = 0;
+    if (bytes_from_hex(out, KEYS_TOKEN_BYTES, text, err) != NERO_OK) {
+        return err_wrap(err, "--join-token %s", path);
+    }
+    return NERO_OK;
+}
+
+static enum nero_status make_options(const struct arguments *a, char cache[RUNNER_DATA_PATH_BYTES],
+                                     struct runner_loop_options *out, struct nero_err *err)
+{
+    enum log_level level;
+    enum log_format format;
+
+    if (log_parse_level(a->log_level, &level, err) != NERO_OK ||
+        log_parse_format(a->log_format, &format, err) != NERO_OK || check(a, err) != NERO_OK) {
+        return err->status;
+    }
+    log_setup(stderr, level, format);
+    if (a->cache != NULL) {
+        (void)snprintf(cache, RUNNER_DATA_PATH_BYTES, "%s", a->cache);
+    } else if (runner_data_folder(cache, err) != NERO_OK) {
+        return err->status;
+    }
+    *out = (struct runner_loop_options){
+        .redis_url = a->redis,
+        .store_url = a->store,
+        .run = a->run,
+        .backend = a->backend,
+        .cache = cache,
+        .enrol_fd = a->enrol_fd == UINT64_MAX ? -1 : (int)a->enrol_fd,
+        .has_token = a->join_token != NULL,
+        .has_root = a->root_key != NULL,
+        .checkpoint_units = a->checkpoint_steps,
+        .checkpoint_seconds = a->checkpoint_seconds,
+        .beat_ms = (uint32_t)a->beat_ms,
+        .stall_ms = (int64_t)(a->stall_seconds * 1000),
+        .once = a->once,
+        .jobs_max = a->max_jobs,
+    };
+    if (out->has_root && keys_load_public(a->root_key, &out->root, err) != NERO_OK) {
+        return err_wrap(err, "--root-key");
+    }
+    return out->has_token ? read_token(a->join_token, out->token, err) : NERO_OK;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments arguments = {.backend = "auto",
+                                  .log_level = "info",
+                                  .log_format = "text",
+                                  .enrol_fd = UINT64_MAX,
+                                  .checkpoint_seconds = 60,
+                                  .stall_seconds = 300};
+    struct runner_loop_options options;
+    struct runner_notice notice;
+    char cache[RUNNER_DATA_PATH_BYTES];
+    bool ended = false;
+    struct nero_err err;
+
+    if (parse(&arguments, argc, argv, &ended, &err) != NERO_OK ||
+        (!ended && make_options(&arguments, cache, &options, &err) != NERO_OK)) {
+        (void)fprintf(stderr, "nero-runner: %s\n", err.message);
+        return ERR_EXIT_INPUT;
+    }
+    if (ended) {
+        return ERR_EXIT_DONE;
+    }
+    if (runner_notice_install(&notice, options.enrol_fd, &err) != NERO_OK ||
+        runner_loop_run(&options, &notice, &err) != NERO_OK) {
+        if (err.status == NERO_CANCELLED) {
+            log_line(LOG_INFO, "runner.ended", NULL, "reason=\"%s\"", err.message);
+        } else {
+            log_failure("runner.ended", NULL, &err);
+        }
+        return err_exit_code(err.status);
+    }
+    log_line(LOG_INFO, "runner.ended", NULL, "reason=\"no more to do\"");
+    return ERR_EXIT_DONE;
+}
