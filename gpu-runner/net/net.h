@@ -9,7 +9,8 @@
  * that an image's logits do not depend on its neighbours.
  *
  * Arrays: `trained` holds graph->trained_count floats, `stats` graph->stat_count floats, in the
- * order of graph.h, both in backend memory and owned by the caller.
+ * order of graph.h, both in backend memory and owned by the caller (`stats` may be NULL where
+ * stat_count is 0).
  */
 #ifndef NERO_NET_H
 #define NERO_NET_H

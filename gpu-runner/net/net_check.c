@@ -94,7 +94,7 @@ static enum nero_status load_random(struct trial *trial, struct nero_err *err)
     net_init_weights(graph, 1, trial->host, stats);
     status = backend->ops->upload(backend, trial->trained, trial->host,
                                   graph->trained_count * sizeof(float), err);
-    if (status == NERO_OK) {
+    if (status == NERO_OK && graph->stat_count > 0) {
         status = backend->ops->upload(backend, trial->stats, stats,
                                       graph->stat_count * sizeof(float), err);
     }

@@ -130,7 +130,7 @@ static enum nero_status load_all(const struct folding *folding, const float *tra
     enum nero_status status = backend->ops->download(
         backend, folding->trained, trained, net->graph->trained_count * sizeof(float), err);
 
-    if (status == NERO_OK) {
+    if (status == NERO_OK && net->graph->stat_count > 0) {
         status = backend->ops->download(backend, folding->stats, stats,
                                         net->graph->stat_count * sizeof(float), err);
     }
