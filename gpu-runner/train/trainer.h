@@ -8,10 +8,9 @@
  * gives equal bits to not having been interrupted, within one numeric class.
  *
  * Rules (specs/evolution.md f): floor(train / batch) steps an epoch, the rest of the order dropped;
- * loss = mean cross-entropy + l2 * sum of kernel weights squared; learning rate lr / (1 + decay *
- * t); early stop on the control loss (L2 included), min_delta 0, best weights restored only if it
- * fired; at the end of the budget the last weights are scored, or the best ones with on_timeout
- * best.
+ * loss = mean cross-entropy + l2 * sum of kernel weights squared; early stop on the control loss
+ * (L2 included), min_delta 0, best weights restored only if it fired; at the end of the budget the
+ * last weights are scored, or the best ones with on_timeout best. Not finite: train/DESIGN.md.
  *
  * Thread: one thread uses a trainer.
  */
