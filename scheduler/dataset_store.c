@@ -1,15 +1,13 @@
 #include "dataset_store.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
+#include "nero/file.h"
 #include "nero/layout.h"
 
 enum {
@@ -31,40 +29,6 @@ static const struct known_file {
     {"data_batch_5.bin", "755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add"},
     {"test_batch.bin", "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b"},
 };
-
-static enum nero_status append_file(const char *path, struct bytes *out, struct nero_err *err)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    struct stat info;
-    uint8_t *room;
-    size_t filled = 0;
-    size_t want;
-    enum nero_status status = NERO_OK;
-
-    if (fd < 0 || fstat(fd, &info) != 0) {
-        status = err_set(err, err_from_errno(errno), errno, "%s: %s", path, strerror(errno));
-        if (fd >= 0) {
-            (void)close(fd);
-        }
-        return status;
-    }
-    want = (size_t)info.st_size;
-    status = bytes_extend(out, want, &room, err);
-    while (status == NERO_OK && filled < want) {
-        ssize_t got = read(fd, room + filled, want - filled);
-
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        if (got <= 0) {
-            status = err_set(err, NERO_UNAVAILABLE, errno, "%s: cannot be read to its end", path);
-        } else {
-            filled += (size_t)got;
-        }
-    }
-    (void)close(fd);
-    return status;
-}
 
 static bool has_sha256(struct bytes_view body, const char *expected)
 {
@@ -195,7 +159,7 @@ static enum nero_status read_cifar_folder(const char *folder, struct bytes *trai
         char path[DATASET_PATH_BYTES];
 
         (void)snprintf(path, sizeof path, "%s/%s", folder, cifar_files[i].name);
-        if (append_file(path, part, err) != NERO_OK) {
+        if (file_read(path, part, err) != NERO_OK) {
             return err_wrap(err, "import (a folder with data_batch_1.bin to data_batch_5.bin and "
                                  "test_batch.bin is wanted)");
         }
@@ -217,14 +181,14 @@ static enum nero_status read_shipped(const char *name, struct bytes *train, stru
 
     folder = folder != NULL && folder[0] != 0 ? folder : NERO_DATA_DIR;
     (void)snprintf(path, sizeof path, "%s/%s-train.bin", folder, name);
-    if (append_file(path, train, err) != NERO_OK) {
+    if (file_read(path, train, err) != NERO_OK) {
         return err_wrap(err,
                         "data set '%s' is no folder, no id of a data set in the store, and no "
                         "shipped one (set NERO_DATA to the folder of the shipped ones)",
                         name);
     }
     (void)snprintf(path, sizeof path, "%s/%s-test.bin", folder, name);
-    return append_file(path, test, err);
+    return file_read(path, test, err);
 }
 
 static bool is_folder(const char *path)

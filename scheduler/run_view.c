@@ -122,3 +122,16 @@ enum nero_status run_view_result(struct run_view *view, const struct hash *job, 
     *out = look.result;
     return NERO_OK;
 }
+
+const char *run_view_standing(const struct run_view *view, uint32_t *closed, uint32_t *wanted)
+{
+    *closed = 0;
+    *wanted = view->generations * view->lineage_count;
+    for (uint32_t i = 0; i < view->lineage_count; i++) {
+        *closed += view->closed[i];
+    }
+    if (view->run.record->strategy == RUN_SINGLE) {
+        return "single";
+    }
+    return *closed >= *wanted ? "finished" : "open";
+}

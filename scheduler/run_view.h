@@ -41,4 +41,7 @@ enum nero_status run_view_generation(struct run_view *view, uint32_t lineage, ui
 enum nero_status run_view_result(struct run_view *view, const struct hash *job,
                                  struct result *out, struct nero_err *err);
 
+/* "finished", "open" or "single"; closed and wanted generations over all lineages. */
+const char *run_view_standing(const struct run_view *view, uint32_t *closed, uint32_t *wanted);
+
 #endif

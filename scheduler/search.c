@@ -681,6 +681,14 @@ enum nero_status search_cancel(struct search *search, const char *why, struct ne
     if (pending == NULL) {
         return err_set(err, NERO_NO_MEMORY, 0, "no memory to list the unfinished jobs");
     }
+    /* A search just opened has not taken up its generations: that is what names their jobs. */
+    for (uint32_t i = 0; i < search->lineage_count && status == NERO_OK; i++) {
+        struct search_lineage *lineage = &search->lineages[i];
+
+        if (!lineage->open && !lineage_finished(search, lineage)) {
+            status = propose(search, lineage, err);
+        }
+    }
     count = search_pending(search, pending, GENERATION_MEMBERS_MAX);
     for (uint32_t i = 0; i < count && status == NERO_OK; i++) {
         bool leased;

@@ -1,0 +1,239 @@
+/* nero-sched serve: lead all runs of a store, take submissions, enrol remote runners. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "nero/clock.h"
+#include "nero/log.h"
+#include "nero/mem.h"
+
+#include "cli.h"
+#include "inbox.h"
+#include "join_tokens.h"
+#include "run_list.h"
+#include "served.h"
+#include "stop.h"
+
+enum { SERVE_ROUND_MS = 250, SERVE_DISCOVER_MS = 2000 };
+
+/* A run of the store: being led, or left alone (finished, another's, broken). */
+struct serve_run {
+    char name[SLOT_RUN_BYTES];
+    bool leading;
+    struct served *served; /* heap: its addresses are borrowed by the search */
+};
+
+struct serve {
+    struct storage *store;
+    struct queue *queue;
+    struct key_pair root;
+    uint64_t lease_ms;
+    uint32_t count;
+    struct serve_run *runs;
+    struct join_tokens tokens;
+};
+
+static bool knows(const struct serve *serve, const char *name)
+{
+    for (uint32_t i = 0; i < serve->count; i++) {
+        if (strcmp(serve->runs[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A run that cannot be led is told once and left alone: the others go on. */
+static enum nero_status take_run(struct serve *serve, const char *name, struct nero_err *err)
+{
+    struct serve_run *runs = mem_realloc_array(serve->runs, serve->count + 1, sizeof *runs);
+    struct serve_run *run;
+
+    if (runs == NULL) {
+        return err_set(err, NERO_NO_MEMORY, 0, "no memory for another run");
+    }
+    serve->runs = runs;
+    run = &runs[serve->count++];
+    memset(run, 0, sizeof *run);
+    (void)snprintf(run->name, sizeof run->name, "%s", name);
+    run->served = mem_calloc(1, sizeof *run->served);
+    if (run->served == NULL) {
+        return err_set(err, NERO_NO_MEMORY, 0, "no memory to serve run %s", name);
+    }
+    if (served_open(run->served, serve->store, serve->queue, name, (uint32_t)serve->lease_ms, NULL,
+                    err) != NERO_OK) {
+        if (err_is_retryable(err->status)) {
+            free(run->served);
+            serve->count--; /* found again by the next discovery */
+            return NERO_OK;
+        }
+        log_failure("serve.left_alone", &(struct log_context){.run = name}, err);
+        return NERO_OK;
+    }
+    run->leading = true;
+    return NERO_OK;
+}
+
+static enum nero_status discover(struct serve *serve, struct nero_err *err)
+{
+    struct run_list list;
+    uint32_t made;
+    enum nero_status status = inbox_take(serve->store, &serve->root, &made, err);
+
+    if (status == NERO_OK) {
+        status = run_list_read(serve->store, &list, err);
+    }
+    if (status != NERO_OK) {
+        return status;
+    }
+    for (uint32_t i = 0; i < list.count && status == NERO_OK; i++) {
+        if (!knows(serve, list.names[i])) {
+            status = take_run(serve, list.names[i], err);
+        }
+    }
+    run_list_fini(&list);
+    return status;
+}
+
+/* Answer runners that ask for a certificate; a token that was proved is spent. */
+static void enrol(struct serve *serve, const struct serve_run *run)
+{
+    struct enrol_issuer issuer = served_issuer(run->served);
+    struct nero_err err;
+    int32_t used;
+
+    if (join_tokens_read(&serve->tokens, &err) != NERO_OK) {
+        log_failure("enrol.tokens", NULL, &err);
+        return;
+    }
+    if (enrol_answer_queue(&issuer, serve->queue,
+                           (const uint8_t(*)[KEYS_TOKEN_BYTES])serve->tokens.tokens,
+                           serve->tokens.count, &used, &err) == NERO_OK) {
+        if (used >= 0) {
+            (void)unlink(serve->tokens.paths[used]);
+        }
+    } else if (err.status != NERO_NOT_FOUND) {
+        log_failure("enrol.refused", &(struct log_context){.run = run->name}, &err);
+    }
+}
+
+static void tick_run(struct serve *serve, struct serve_run *run)
+{
+    struct nero_err err;
+
+    if (served_tick(run->served, &err) != NERO_OK) {
+        log_failure("serve.left_alone", &(struct log_context){.run = run->name}, &err);
+        served_close(run->served);
+        run->leading = false;
+        return;
+    }
+    enrol(serve, run);
+    if (search_finished(run->served->search)) {
+        log_line(LOG_INFO, "serve.finished", &(struct log_context){.run = run->name}, "run done");
+        served_close(run->served);
+        run->leading = false;
+    }
+}
+
+static enum nero_status serve_loop(struct serve *serve, bool until_idle, struct nero_err *err)
+{
+    const struct clock_source *clock = clock_system();
+    int64_t discovered_ns = 0;
+
+    while (!stop_requested()) {
+        uint32_t leading = 0;
+
+        if (discovered_ns == 0 ||
+            clock_seconds_since(clock, discovered_ns) * 1000 >= SERVE_DISCOVER_MS) {
+            enum nero_status status = discover(serve, err);
+
+            if (status != NERO_OK && !err_is_retryable(status)) {
+                return status;
+            }
+            if (status != NERO_OK) {
+                log_line(LOG_WARN, "serve.waiting", NULL, "%s", err->message);
+            }
+            discovered_ns = clock_mono_ns(clock);
+        }
+        for (uint32_t i = 0; i < serve->count; i++) {
+            if (serve->runs[i].leading) {
+                tick_run(serve, &serve->runs[i]);
+                leading += serve->runs[i].leading;
+            }
+        }
+        if (until_idle && leading == 0) {
+            return NERO_OK;
+        }
+        clock_sleep_ms(clock, SERVE_ROUND_MS);
+    }
+    return err_set(err, NERO_CANCELLED, 0, "stopped on request; start it again to go on");
+}
+
+static enum nero_status open_serve(struct serve *serve, const char *store, const char *redis,
+                                   struct nero_err *err)
+{
+    char url[CLI_URL_BYTES];
+    bool created;
+
+    if (redis == NULL) {
+        return err_set(err, NERO_INVALID, 0,
+                       "--redis URL is needed: the Redis that the runners use too");
+    }
+    if (cli_store_url(store, true, url, err) != NERO_OK ||
+        cli_open_store(url, true, &serve->store, err) != NERO_OK ||
+        queue_open(redis, &serve->queue, err) != NERO_OK) {
+        return err->status;
+    }
+    return cli_root_key(true, &serve->root, &created, err);
+}
+
+int cmd_serve(int argc, char **argv)
+{
+    const char *store = NULL;
+    const char *redis = NULL;
+    bool until_idle = false;
+    static struct serve serve = {.lease_ms = QUEUE_LEASE_MS_DEFAULT};
+    const struct options_spec specs[] = {
+        CLI_OPTION_STORE(&store),
+        CLI_OPTION_REDIS(&redis),
+        {"lease-ms", OPTIONS_U64, "MS", "lease of a job without a heartbeat", NULL, &serve.lease_ms,
+         3600000},
+        {"until-idle", OPTIONS_FLAG, NULL, "end when no run is left to lead", NULL, &until_idle, 0},
+    };
+    const struct options_command command = {
+        .program = "nero-sched serve",
+        .arguments = "",
+        .about = "Lead all runs of a store: propose, queue, verify results, close generations. Takes\n"
+                 "submissions from the store's inbox and enrols remote runners that prove a join\n"
+                 "token ('nero-sched keys token'). Runs until stopped; nothing is lost then.",
+        .examples = "  nero-sched serve --redis redis://10.0.0.5:6379/0 --store s3://bucket/nero\n",
+        .specs = specs,
+        .spec_count = sizeof specs / sizeof specs[0]};
+    struct options_parsed parsed;
+    struct nero_err err;
+    bool done;
+    enum nero_status status;
+    int code = cli_parse(&command, argc, argv, &parsed, &done);
+
+    if (done) {
+        return code;
+    }
+    stop_install();
+    status = open_serve(&serve, store, redis, &err);
+    if (status == NERO_OK) {
+        status = serve_loop(&serve, until_idle, &err);
+    }
+    for (uint32_t i = 0; i < serve.count; i++) {
+        if (serve.runs[i].leading) {
+            served_close(serve.runs[i].served);
+        }
+        free(serve.runs[i].served);
+    }
+    free(serve.runs);
+    queue_close(serve.queue);
+    storage_close(serve.store);
+    key_pair_fini(&serve.root);
+    return status == NERO_OK ? ERR_EXIT_DONE : cli_fail(command.program, &err);
+}

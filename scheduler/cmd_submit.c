@@ -1,0 +1,172 @@
+/* nero-sched submit: a search, or a single evaluation, into the inbox of a store. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "nero/file.h"
+
+#include "cli.h"
+#include "cmd_run.h"
+#include "dataset_store.h"
+#include "evolve/evolve.h"
+#include "inbox.h"
+
+/* The run record of a search made into that of one evaluation. `job` keeps the job record's bytes. */
+static enum nero_status make_single(struct storage *store, struct preset *preset,
+                                    const char *genotype_path, const char *budget,
+                                    struct bytes *job, struct nero_err *err)
+{
+    struct run_record *record = &preset->record;
+    struct run_dataset dataset;
+    struct grammar grammar = {.rule_count = 0};
+    struct evolve_run run = {.record = record, .grammar = &grammar};
+    struct genotype genotype;
+    struct job_spec spec;
+    struct bytes text, spec_bytes, genotype_bytes;
+    enum nero_status status;
+
+    job_spec_init(&spec);
+    genotype_init(&genotype);
+    bytes_init(&text, GENOTYPE_BYTES_MAX);
+    bytes_init(&spec_bytes, JOB_BYTES_MAX);
+    bytes_init(&genotype_bytes, GENOTYPE_BYTES_MAX);
+    spec.kind = JOB_TRAIN;
+    spec.seed = record->seed;
+    spec.budget = record->search.budget;
+    spec.protocol = record->protocol;
+    spec.protocol.split_seed = evolve_split_seed(record->seed, 0);
+    memcpy(spec.numeric_class, record->numeric_class, sizeof spec.numeric_class);
+    status = dataset_store_get(store, &record->protocol.dataset, &dataset, err);
+    if (status == NERO_OK) {
+        run.channels = dataset.channels;
+        run.height = dataset.height;
+        run.width = dataset.width;
+        run.classes = dataset.classes;
+        status = grammar_parse("the preset's grammar", record->grammar, &grammar, err);
+    }
+    if (status == NERO_OK) {
+        status = file_read(genotype_path, &text, err);
+    }
+    if (status == NERO_OK) {
+        status = genotype_parse_text(genotype_path, bytes_as_view(&text), &genotype, err);
+    }
+    if (status == NERO_OK) {
+        status = evolve_decode(&run, &genotype, &spec.phenotype, err);
+    }
+    if (status == NERO_OK && budget != NULL) {
+        status = job_budget_parse(budget, &spec.budget, err);
+    }
+    if (status == NERO_OK) {
+        status = job_spec_encode(&spec, &spec_bytes, err);
+    }
+    if (status == NERO_OK) {
+        status = genotype_encode(&genotype, &genotype_bytes, err);
+    }
+    if (status == NERO_OK) {
+        status = job_record_encode(bytes_as_view(&spec_bytes), bytes_as_view(&genotype_bytes), job,
+                                   err);
+    }
+    record->strategy = RUN_SINGLE;
+    record->single_job = bytes_as_view(job);
+    genotype_fini(&genotype);
+    grammar_fini(&grammar);
+    job_spec_fini(&spec);
+    bytes_fini(&text);
+    bytes_fini(&spec_bytes);
+    bytes_fini(&genotype_bytes);
+    return status;
+}
+
+static enum nero_status submit(struct storage *store, struct preset *preset,
+                               const char *genotype_path, const char *budget, struct nero_err *err)
+{
+    struct key_pair root;
+    struct bytes job;
+    bool created;
+    enum nero_status status = NERO_OK;
+
+    bytes_init(&job, JOB_BYTES_MAX);
+    if (genotype_path != NULL) {
+        status = make_single(store, preset, genotype_path, budget, &job, err);
+    } else if (budget != NULL) {
+        status = err_set(err, NERO_INVALID, 0,
+                         "--budget is for a single evaluation (--genotype); for a search give "
+                         "--set search.budget=%s",
+                         budget);
+    }
+    if (status == NERO_OK) {
+        status = cli_root_key(true, &root, &created, err);
+    }
+    if (status == NERO_OK) {
+        status = inbox_put(store, &preset->record, &root, err);
+        key_pair_fini(&root);
+    }
+    bytes_fini(&job);
+    return status;
+}
+
+int cmd_submit(int argc, char **argv)
+{
+    const char *store_url = NULL;
+    const char *name = NULL;
+    const char *seed_text = NULL;
+    const char *genotype = NULL;
+    const char *budget = NULL;
+    bool json = false;
+    struct options_list sets = {.count = 0};
+    const struct options_spec specs[] = {
+        CLI_OPTION_STORE(&store_url),
+        {"name", OPTIONS_STRING, "NAME", "the run's name (default: preset and random digits)", NULL,
+         &name, 0},
+        {"seed", OPTIONS_STRING, "N", "the run's seed, or the evaluation's", "NERO_SEED",
+         &seed_text, 0},
+        {"set", OPTIONS_LIST, "KEY=VALUE", "override a preset key", NULL, &sets, 0},
+        {"genotype", OPTIONS_STRING, "FILE", "evaluate this genotype (text form) instead of a search",
+         NULL, &genotype, 0},
+        {"budget", OPTIONS_STRING, "KIND:N", "of the evaluation: epochs:8, steps:500, seconds:600",
+         NULL, &budget, 0},
+        CLI_OPTION_JSON(&json),
+    };
+    const struct options_command command = {
+        .program = "nero-sched submit",
+        .arguments = "PRESET",
+        .about = "Hand a search, or one evaluation of a genotype, to the 'nero-sched serve' that\n"
+                 "watches the store. Answers when the submission is in the store.",
+        .examples = "  nero-sched submit presets/demo.yaml --store file:///srv/nero --seed 7\n"
+                    "  nero-sched submit presets/demo.yaml --genotype mine.txt --budget epochs:8\n",
+        .specs = specs,
+        .spec_count = sizeof specs / sizeof specs[0],
+        .arguments_min = 1,
+        .arguments_max = 1};
+    struct options_parsed parsed;
+    static struct preset preset;
+    struct storage *store = NULL;
+    struct nero_err err;
+    char url[CLI_URL_BYTES];
+    uint64_t seed = 0;
+    bool done;
+    enum nero_status status = NERO_OK;
+    int code = cli_parse(&command, argc, argv, &parsed, &done);
+
+    if (done) {
+        return code;
+    }
+    if ((seed_text != NULL &&
+         options_parse_u64("--seed", seed_text, 0, UINT64_MAX, &seed, &err) != NERO_OK) ||
+        cli_store_url(store_url, true, url, &err) != NERO_OK ||
+        cli_open_store(url, true, &store, &err) != NERO_OK ||
+        cmd_run_prepare(store, parsed.arguments[0], &sets, name, seed_text != NULL, seed, &preset,
+                        &err) != NERO_OK) {
+        storage_close(store);
+        return cli_fail(command.program, &err);
+    }
+    status = submit(store, &preset, genotype, budget, &err);
+    if (status == NERO_OK) {
+        (void)printf(json ? "{\"run\":\"%s\",\"seed\":%" PRIu64 "}\n"
+                          : "submitted run %s (seed %" PRIu64 ")\n",
+                     preset.record.name, preset.record.seed);
+    }
+    preset_fini(&preset);
+    storage_close(store);
+    return status == NERO_OK ? ERR_EXIT_DONE : cli_fail(command.program, &err);
+}

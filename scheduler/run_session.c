@@ -1,0 +1,66 @@
+#include "run_session.h"
+
+#include <stdio.h>
+
+#include "audit.h"
+#include "report.h"
+
+static enum nero_status audit_at_end(struct storage *store, const char *run, bool json, bool *clean,
+                                     struct nero_err *err)
+{
+    struct audit_options options = {.has_expected_head = false};
+    struct audit_report report;
+    struct key_pair root;
+    bool created;
+
+    if (cli_root_key(false, &root, &created, err) != NERO_OK) {
+        return err->status;
+    }
+    options.root = root.public_key;
+    key_pair_fini(&root);
+    if (audit_run(store, run, &options, &report, err) != NERO_OK) {
+        return err_wrap(err, "audit");
+    }
+    *clean = report.finding_count == 0;
+    audit_print(&report, json, stdout);
+    audit_report_fini(&report);
+    return NERO_OK;
+}
+
+int run_session(const char *command, struct storage *store, const char *store_url, const char *run,
+                struct run_session *session)
+{
+    struct nero_err err;
+    bool clean = true;
+    enum nero_status status;
+
+    session->local.store_url = store_url;
+    session->local.run = run;
+    session->local.backend = session->backend;
+    session->local.runners = session->runners;
+    session->local.quiet = session->json;
+    status = local_run(store, &session->local, &err);
+    if (status == NERO_CANCELLED || status == NERO_STALE) {
+        int code = cli_fail(command, &err);
+
+        (void)fprintf(stderr, "%s: go on with: nero-sched resume %s --store %s\n", command, run,
+                      store_url);
+        return code;
+    }
+    if (status == NERO_OK && !session->json) {
+        (void)printf("\n");
+    }
+    if (status == NERO_OK) {
+        status = report_print(store, run, session->json, stdout, &err);
+    }
+    if (status == NERO_OK && !session->json) {
+        (void)printf("artifacts: %s, prefix runs/%s/\n", store_url, run);
+    }
+    if (status == NERO_OK && !session->skip_audit) {
+        status = audit_at_end(store, run, session->json, &clean, &err);
+    }
+    if (status != NERO_OK) {
+        return cli_fail(command, &err);
+    }
+    return clean ? ERR_EXIT_DONE : ERR_EXIT_FINDING;
+}

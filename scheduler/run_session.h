@@ -1,0 +1,42 @@
+/*
+ * A run served here to its end, with its report and audit: what `run` and `resume` do alike.
+ */
+#ifndef NERO_RUN_SESSION_H
+#define NERO_RUN_SESSION_H
+
+#include "nero/storage.h"
+
+#include "cli.h"
+#include "local_run.h"
+
+/* What run and resume share on the command line. `local` lacks what the session fills in. */
+struct run_session {
+    const char *store;
+    const char *backend;
+    uint64_t runners;
+    bool json;
+    bool skip_audit;
+    struct local_run_options local;
+};
+
+#define RUN_SESSION_OPTIONS(flags)                                                                     \
+    CLI_OPTION_STORE(&(flags).store), CLI_OPTION_REDIS(&(flags).local.redis_url),                  \
+        {"runners", OPTIONS_U64, "N", "local runner processes", NULL, &(flags).runners,            \
+         LOCAL_RUNNERS_MAX},                                                                       \
+        {"backend", OPTIONS_STRING, "NAME", "what the local runners compute on: auto, cpu, ref",   \
+         NULL, &(flags).backend, 0},                                                               \
+        {"checkpoint-steps", OPTIONS_U64, "N", "checkpoint every N training steps", NULL,          \
+         &(flags).local.checkpoint_steps, 0},                                                      \
+        {"checkpoint-seconds", OPTIONS_U64, "S", "checkpoint every S seconds", NULL,               \
+         &(flags).local.checkpoint_seconds, 0},                                                    \
+        {"lease-ms", OPTIONS_U64, "MS", "lease of a job without a heartbeat", NULL,                \
+         &(flags).local.lease_ms, 3600000},                                                        \
+        {"skip-audit", OPTIONS_FLAG, NULL, "do not audit at the end", NULL, &(flags).skip_audit,   \
+         0},                                                                                       \
+        CLI_OPTION_JSON(&(flags).json)
+
+/* Serve, report, audit. Tells failures under the name `command`; returns the exit code. */
+int run_session(const char *command, struct storage *store, const char *store_url, const char *run,
+                struct run_session *session);
+
+#endif
