@@ -305,7 +305,7 @@ static enum nero_status header_read(struct cursor *cursor, struct safetensors_fi
 static enum nero_status file_read(struct cursor *cursor, struct bytes_view bytes,
                                   struct safetensors_file *file)
 {
-    uint64_t data_bytes;
+    uint64_t data_bytes = 0;
     const char *twice;
     size_t data_at = 0;
     enum nero_status status = header_read(cursor, file, &data_bytes);

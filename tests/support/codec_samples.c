@@ -6,10 +6,14 @@
 #include <string.h>
 
 #include "nero/envelope.h"
+#include "nero/generation.h"
+#include "nero/genotype.h"
 #include "nero/job.h"
+#include "nero/keys.h"
 #include "nero/mem.h"
 #include "nero/progress.h"
 #include "nero/result.h"
+#include "nero/run.h"
 #include "nero/slot.h"
 
 enum { SAMPLE_BYTES_MAX = 1 << 20 };
@@ -351,6 +355,328 @@ static enum nero_status recode_slot(struct bytes_view bytes, struct bytes *out,
     return status == NERO_OK ? slot_encode(&slot, out, err) : status;
 }
 
+/* ---- genotype: written by hand, so that the golden bytes check the text form as well ---- */
+
+const char codec_sample_genotype_text[] =
+    "# A small network. Comments and blank lines are free.\n"
+    "nero-genotype 1\n"
+    "\n"
+    "module stem\n"
+    "module features\n"
+    "  unit wide from -1\n"
+    "  unit narrow from -1 0\n"
+    "  unit wide from 0 1   # the same gene again: they mutate together\n"
+    "module softmax\n"
+    "  unit out from -1\n"
+    "learning fast\n"
+    "\n"
+    "gene wide features\n"
+    "  features: 0\n"
+    "  macro-node: 0 num-filters=128\n"
+    "  activation: 1\n"
+    "  activation: 0\n"
+    "gene narrow features\n"
+    "  features: 3\n"
+    "  transition-block: 0 num-filters=16 shape=1,2,-3\n"
+    "gene out softmax\n"
+    "  softmax: 0\n"
+    "gene fast learning\n"
+    "  learning: 0 early_stop=8 batch_size=2^7\n"
+    "  optimiser: 0\n"
+    "  gradient-descent: 0 momentum=0.9\n"
+    "  lr-decay: 0 lr=10^-2 decay=10^-4,10^-5\n";
+
+static enum nero_status make_genotype(struct bytes *out, struct nero_err *err)
+{
+    struct genotype genotype;
+    enum nero_status status = genotype_parse_text(
+        "sample", bytes_view_str(codec_sample_genotype_text), &genotype, err);
+
+    if (status == NERO_OK) {
+        status = genotype_encode(&genotype, out, err);
+        genotype_fini(&genotype);
+    }
+    return status;
+}
+
+/* By way of a copy and of the text form. */
+static enum nero_status recode_genotype(struct bytes_view bytes, struct bytes *out,
+                                        struct nero_err *err)
+{
+    struct genotype genotype;
+    struct genotype copy;
+    struct bytes text;
+    enum nero_status status = genotype_decode(bytes, &genotype, err);
+
+    if (status != NERO_OK) {
+        return status;
+    }
+    status = genotype_copy(&genotype, &copy, err);
+    genotype_fini(&genotype);
+    if (status != NERO_OK) {
+        return status;
+    }
+    bytes_init(&text, SAMPLE_BYTES_MAX);
+    status = genotype_print_text(&copy, &text, err);
+    genotype_fini(&copy);
+    if (status == NERO_OK) {
+        status = genotype_parse_text("printed", bytes_as_view(&text), &genotype, err);
+    }
+    bytes_fini(&text);
+    if (status == NERO_OK) {
+        status = genotype_encode(&genotype, out, err);
+        genotype_fini(&genotype);
+    }
+    return status;
+}
+
+/* ---- generation ---- */
+
+static enum nero_status make_generation(struct bytes *out, struct nero_err *err)
+{
+    static struct generation_event events[] = {
+        {.op = GENERATION_ADD_UNIT, .module = "features", .unit = 2},
+        {.op = GENERATION_MUTATE_INT,
+         .module = "features",
+         .unit = 0,
+         .what = "num-filters",
+         .before = "64",
+         .after = "128"}};
+    struct generation_member members[] = {
+        {.origin = GENERATION_PARENT,
+         .genotype = bytes_view_str("genotype"),
+         .has_job = true,
+         .job = sample_hash(9),
+         .budget = {.kind = JOB_EPOCHS, .amount = 17},
+         .verdict = GENERATION_SCORED,
+         .has_slot = true,
+         .slot = sample_hash(10),
+         .fitness = 0.6875,
+         .count = 3500,
+         .correct = 3062,
+         .kept = 1018},
+        {.origin = GENERATION_MUTANT,
+         .genotype = bytes_view_str("other genotype"),
+         .event_count = 2,
+         .events = events,
+         .text = "61000000 parameters are more than 50000000",
+         .verdict = GENERATION_INVALID,
+         .fitness = -1.0}};
+    const struct generation generation = {.run = "cifar-10-a",
+                                          .lineage = 1,
+                                          .number = 7,
+                                          .state = GENERATION_CLOSED,
+                                          .prev = sample_hash(11),
+                                          .robust = true,
+                                          .split_seed = 12345,
+                                          .member_count = 2,
+                                          .members = members,
+                                          .selected = 0,
+                                          .mean_fitness = 0.6875,
+                                          .next_robust = true,
+                                          .has_champion = true,
+                                          .champion_generation = 6,
+                                          .champion_member = 3,
+                                          .champion_fitness = 0.7};
+
+    return generation_encode(&generation, out, err);
+}
+
+static enum nero_status recode_generation(struct bytes_view bytes, struct bytes *out,
+                                          struct nero_err *err)
+{
+    struct generation generation;
+    enum nero_status status = generation_decode(bytes, &generation, err);
+
+    if (status == NERO_OK) {
+        status = generation_encode(&generation, out, err);
+        generation_fini(&generation);
+    }
+    return status;
+}
+
+/* ---- run and the records around it ---- */
+
+static enum nero_status make_run(struct bytes *out, struct nero_err *err)
+{
+    struct job_spec spec;
+    struct run_record run = {
+        .name = "cifar-10-a",
+        .run_key = {{1, 2, 3}},
+        .created_ms = 1767225600000,
+        .seed = 42,
+        .strategy = RUN_EVOLVE,
+        .resume_policy = RUN_SAME_CLASS,
+        .search = {.lineages = 5,
+                   .generations = 100,
+                   .lambda = 4,
+                   .reevaluate_parent = true,
+                   .rates = {0.25, 0.35, 0.25, 0.15, 0.15, 0.15, 0.3, 0.1, 0.15},
+                   .module_count = 2,
+                   .modules = {{.symbol = "features",
+                                .units_min = 1,
+                                .units_max = 30,
+                                .initial_min = 2,
+                                .initial_max = 4,
+                                .levels_back = 5,
+                                .allow_skip = true},
+                               {.symbol = "softmax",
+                                .units_min = 1,
+                                .units_max = 1,
+                                .initial_min = 1,
+                                .initial_max = 1,
+                                .levels_back = 1}},
+                   .learning_symbol = "learning",
+                   .beta = 4.0,
+                   .warmup_threshold = 0.6,
+                   .warmup_mean_excludes_invalid = true,
+                   .penalty = -1.0,
+                   .budget = {.kind = JOB_EPOCHS, .amount = 17},
+                   .budget_cap = 51},
+        .grammar = bytes_view_str("<softmax> ::= layer:fc\n"),
+        .preset = bytes_view_str("name: cifar-10-a\n")};
+
+    codec_sample_spec(&spec);
+    run.protocol = spec.protocol;
+    job_spec_fini(&spec);
+    return run_record_encode(&run, out, err);
+}
+
+static enum nero_status recode_run(struct bytes_view bytes, struct bytes *out, struct nero_err *err)
+{
+    struct run_record run;
+    enum nero_status status = run_record_decode(bytes, &run, err);
+
+    return status == NERO_OK ? run_record_encode(&run, out, err) : status;
+}
+
+static enum nero_status make_amendment(struct bytes *out, struct nero_err *err)
+{
+    const struct run_amendment amendment = {
+        .run = "cifar-10-a", .number = 1, .prev = sample_hash(12), .generations = 200};
+
+    return run_amendment_encode(&amendment, out, err);
+}
+
+static enum nero_status recode_amendment(struct bytes_view bytes, struct bytes *out,
+                                         struct nero_err *err)
+{
+    struct run_amendment amendment;
+    enum nero_status status = run_amendment_decode(bytes, &amendment, err);
+
+    return status == NERO_OK ? run_amendment_encode(&amendment, out, err) : status;
+}
+
+static enum nero_status make_epoch(struct bytes *out, struct nero_err *err)
+{
+    const struct run_epoch epoch = {.run = "cifar-10-a",
+                                    .number = 3,
+                                    .nonce = 77,
+                                    .wall_ms = -1,
+                                    .host = "node-7",
+                                    .why = "redis restarted"};
+
+    return run_epoch_encode(&epoch, out, err);
+}
+
+static enum nero_status recode_epoch(struct bytes_view bytes, struct bytes *out,
+                                     struct nero_err *err)
+{
+    struct run_epoch epoch;
+    enum nero_status status = run_epoch_decode(bytes, &epoch, err);
+
+    return status == NERO_OK ? run_epoch_encode(&epoch, out, err) : status;
+}
+
+static enum nero_status make_batch(struct bytes *out, struct nero_err *err)
+{
+    struct run_batch_job jobs[] = {
+        {.job = sample_hash(13), .priority = 0, .not_before_ms = 0},
+        {.job = sample_hash(14), .priority = 511, .not_before_ms = 1767225600000}};
+    const struct run_batch batch = {.run = "cifar-10-a", .number = 2, .count = 2, .jobs = jobs};
+
+    return run_batch_encode(&batch, out, err);
+}
+
+static enum nero_status recode_batch(struct bytes_view bytes, struct bytes *out,
+                                     struct nero_err *err)
+{
+    struct run_batch batch;
+    enum nero_status status = run_batch_decode(bytes, &batch, err);
+
+    if (status == NERO_OK) {
+        status = run_batch_encode(&batch, out, err);
+        run_batch_fini(&batch);
+    }
+    return status;
+}
+
+static enum nero_status make_dataset(struct bytes *out, struct nero_err *err)
+{
+    const struct run_dataset dataset = {.name = "cifar-10",
+                                        .channels = 3,
+                                        .height = 32,
+                                        .width = 32,
+                                        .classes = 10,
+                                        .train_count = 50000,
+                                        .test_count = 10000,
+                                        .train = sample_hash(15),
+                                        .test = sample_hash(16)};
+
+    return run_dataset_encode(&dataset, out, err);
+}
+
+static enum nero_status recode_dataset(struct bytes_view bytes, struct bytes *out,
+                                       struct nero_err *err)
+{
+    struct run_dataset dataset;
+    enum nero_status status = run_dataset_decode(bytes, &dataset, err);
+
+    return status == NERO_OK ? run_dataset_encode(&dataset, out, err) : status;
+}
+
+/* ---- keys ---- */
+
+static enum nero_status make_certificate(struct bytes *out, struct nero_err *err)
+{
+    const struct keys_certificate certificate = {.run = "cifar-10-a",
+                                                 .key = {{9, 8, 7}},
+                                                 .uses = KEYS_USE_SLOTS,
+                                                 .epoch = 3,
+                                                 .not_before_ms = 1767225600000,
+                                                 .not_after_ms = 1767247200000,
+                                                 .host = "spot-17"};
+
+    return keys_certificate_encode(&certificate, out, err);
+}
+
+static enum nero_status recode_certificate(struct bytes_view bytes, struct bytes *out,
+                                           struct nero_err *err)
+{
+    struct keys_certificate certificate;
+    enum nero_status status = keys_certificate_decode(bytes, &certificate, err);
+
+    return status == NERO_OK ? keys_certificate_encode(&certificate, out, err) : status;
+}
+
+static enum nero_status make_enrol(struct bytes *out, struct nero_err *err)
+{
+    static const uint8_t token[KEYS_TOKEN_BYTES] = {5, 5, 5};
+    struct keys_enrol enrol = {.run = "cifar-10-a", .key = {{9, 8, 7}}, .host = "spot-17"};
+
+    keys_enrol_prove(&enrol, token);
+    return keys_enrol_encode(&enrol, out, err);
+}
+
+static enum nero_status recode_enrol(struct bytes_view bytes, struct bytes *out,
+                                     struct nero_err *err)
+{
+    struct keys_enrol enrol;
+    enum nero_status status = keys_enrol_decode(bytes, &enrol, err);
+
+    return status == NERO_OK ? keys_enrol_encode(&enrol, out, err) : status;
+}
+
 const struct codec_sample codec_samples[] = {
     {"phenotype", make_phenotype, recode_phenotype},
     {"spec", make_spec, recode_spec},
@@ -359,5 +685,14 @@ const struct codec_sample codec_samples[] = {
     {"result", make_result, recode_result},
     {"progress", make_progress, recode_progress},
     {"slot", make_slot, recode_slot},
+    {"genotype", make_genotype, recode_genotype},
+    {"generation", make_generation, recode_generation},
+    {"run", make_run, recode_run},
+    {"amendment", make_amendment, recode_amendment},
+    {"epoch", make_epoch, recode_epoch},
+    {"batch", make_batch, recode_batch},
+    {"dataset", make_dataset, recode_dataset},
+    {"certificate", make_certificate, recode_certificate},
+    {"enrol", make_enrol, recode_enrol},
 };
 const size_t codec_sample_count = sizeof codec_samples / sizeof codec_samples[0];

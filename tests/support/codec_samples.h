@@ -19,12 +19,12 @@ extern const struct codec_sample codec_samples[];
 extern const size_t codec_sample_count;
 
 struct phenotype;
-struct genotype;
-struct generation;
-struct run_record;
 struct job_spec;
 /* The structs behind the samples; the caller ends them with the type's own fini. */
 void codec_sample_phenotype(struct phenotype *out);
 void codec_sample_spec(struct job_spec *out);
+
+/* The genotype sample as a researcher would write it; its bytes are the sample's. */
+extern const char codec_sample_genotype_text[];
 
 #endif

@@ -27,7 +27,8 @@ enum {
     GENOTYPE_CODONS_MAX = 64, /* of one rule */
     GENOTYPE_PARAMS_MAX = 32, /* of one codon */
     GENOTYPE_VALUES_MAX = 8,  /* of one parameter */
-    GENOTYPE_BYTES_MAX = 256 * 1024
+    GENOTYPE_BYTES_MAX = 256 * 1024,
+    GENOTYPE_TEXT_BYTES_MAX = 8 * 1024 * 1024
 };
 
 /* POWER2 and POWER10 store the exponent, as integers do. */
