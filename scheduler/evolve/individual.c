@@ -98,7 +98,7 @@ static enum nero_status random_module(const struct evolve_run *run, const struct
 
     memcpy(module->name, rules->symbol, sizeof module->name);
     for (uint32_t u = 0; u < size; u++) {
-        uint32_t gene;
+        uint32_t gene = 0;
 
         if (u > 0 && draw_chance(stream, run->record->search.rates.replicate_unit)) {
             gene = module->units[draw_index(stream, u)].gene;

@@ -535,7 +535,7 @@ static enum nero_status check_modules(struct layer_checker *checker,
                                       struct nero_err *err)
 {
     bool flat = false; /* a fully connected module came before */
-    int types;
+    int types = 0;
 
     for (uint32_t m = 0; m < search->module_count; m++) {
         const char *symbol = search->modules[m].symbol;
