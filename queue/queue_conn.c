@@ -143,6 +143,7 @@ static enum nero_status parse_tcp(const char *at, struct queue_conn *out, struct
 enum nero_status queue_conn_parse(const char *url, struct queue_conn *out, struct nero_err *err)
 {
     memset(out, 0, sizeof *out);
+    out->command_ms = QUEUE_CONN_COMMAND_MS;
     if (strncmp(url, "unix://", 7) == 0) {
         const char *name = strrchr(url + 6, '/') + 1;
 
@@ -260,7 +261,7 @@ static enum nero_status exchange(struct queue_conn *conn, int count, const char 
     redisReply *reply;
 
     errno = 0;
-    if (redisSetTimeout(conn->context, timeval_of(QUEUE_CONN_COMMAND_MS + block_ms)) != REDIS_OK) {
+    if (redisSetTimeout(conn->context, timeval_of(conn->command_ms + block_ms)) != REDIS_OK) {
         err_set(err, NERO_UNAVAILABLE, errno, "Redis: set a timeout: %s", conn->context->errstr);
         queue_conn_close(conn);
         return NERO_UNAVAILABLE;

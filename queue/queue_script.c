@@ -88,6 +88,9 @@ enum nero_status queue_key(char out[QUEUE_KEY_BYTES], const char *run, const cha
 enum nero_status queue_begin(struct queue *queue, enum queue_script script, const char *run,
                              struct nero_err *err)
 {
+    if (queue_key(queue->key, run, "meta", err) != NERO_OK) {
+        return err->status;
+    }
     queue->script = script;
     queue->count = 0;
     queue->arena_used = 0;
@@ -96,10 +99,6 @@ enum nero_status queue_begin(struct queue *queue, enum queue_script script, cons
     queue_add_text(queue, "");
     queue_add_text(queue, "1");
     queue_add_text(queue, queue->key);
-    if (queue_key(queue->key, run, "meta", err) != NERO_OK) {
-        return err->status;
-    }
-    queue->bytes[3] = strlen(queue->key);
     return NERO_OK;
 }
 
@@ -209,8 +208,8 @@ static enum nero_status script_text(const struct queue *queue, enum queue_script
                         queue->clock_lua, queue_lua_prelude, scripts[script].lua);
 }
 
-static enum nero_status script_load(struct queue *queue, enum queue_script script,
-                                    struct nero_err *err)
+enum nero_status queue_script_load(struct queue *queue, enum queue_script script,
+                                   struct nero_err *err)
 {
     const char *argv[] = {"SCRIPT", "LOAD", NULL};
     size_t bytes[] = {6, 4, 0};
@@ -285,7 +284,7 @@ enum nero_status queue_run(struct queue *queue, struct queue_reply *reply, struc
     memset(reply, 0, sizeof *reply);
     for (int tries = 0; tries < 2; tries++) {
         if (sha[0] == '\0') {
-            status = script_load(queue, queue->script, err);
+            status = queue_script_load(queue, queue->script, err);
         }
         if (status != NERO_OK) {
             return status;

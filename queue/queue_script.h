@@ -94,6 +94,10 @@ void queue_reply_fini(struct queue_reply *reply);
 /* begin and run are one where the reply is not needed. */
 enum nero_status queue_run_plain(struct queue *queue, struct nero_err *err);
 
+/* Load one script into the server. */
+enum nero_status queue_script_load(struct queue *queue, enum queue_script script,
+                                   struct nero_err *err);
+
 /* Any other command; the reply is never an error reply. Owns: *out (freeReplyObject). */
 enum nero_status queue_plain(struct queue *queue, int count, const char **argv, uint32_t block_ms,
                              redisReply **out, struct nero_err *err);

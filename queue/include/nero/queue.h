@@ -80,7 +80,8 @@ struct queue_item {
 };
 
 /* Queue what is not there yet; jobs already known are left as they are. `added` may be NULL.
- * Errors: not_found when Redis does not know the run (flushed: raise the epoch, lead, submit again). */
+ * Errors: not_found when Redis does not know the run (flushed: raise the epoch, lead, submit
+ * again). */
 enum nero_status queue_submit(struct queue *queue, const char *run, uint64_t epoch,
                               const struct queue_item *items, uint32_t count, uint32_t *added,
                               struct nero_err *err);
@@ -151,8 +152,8 @@ struct queue_beat {
 
 /*
  * Extend the lease; one that ran out or that Redis forgot is taken up again (adopted) unless
- * another has claimed the job since. Errors: stale when it is another's now; not_found when Redis does not
- * know the job: finished, or forgotten by Redis and not resubmitted yet. In neither case, nor on an
+ * another has claimed the job since. Errors: stale when it is another's now; not_found when Redis
+ * does not know the job: finished, or forgotten by Redis and not resubmitted yet. In neither case, nor on an
  * outage, has the runner lost the job for sure: it goes on until an append to the chain says so.
  */
 enum nero_status queue_renew(struct queue *queue, const struct queue_claim *claim,
@@ -160,8 +161,8 @@ enum nero_status queue_renew(struct queue *queue, const struct queue_claim *clai
                              struct nero_err *err);
 
 /* The job has a checkpoint of this class: from its next claim on only such runners get it; "" =
- * any. A claimant that finds a checkpoint of a class it may not go on from pins and releases. Errors: as
- * queue_release; stale also when the lease has run out. */
+ * any. A claimant that finds a checkpoint of a class it may not go on from pins and releases.
+ * Errors: as queue_release; stale also when the lease has run out. */
 enum nero_status queue_pin(struct queue *queue, const struct queue_claim *claim,
                            const char *numeric_class, struct nero_err *err);
 

@@ -1,0 +1,9 @@
+add_library(test_queue_support STATIC ${CMAKE_SOURCE_DIR}/tests/support/queue_fixture.c
+  ${CMAKE_SOURCE_DIR}/tests/support/test_redis.c ${CMAKE_SOURCE_DIR}/tests/support/temp_folder.c)
+target_include_directories(test_queue_support PUBLIC ${CMAKE_SOURCE_DIR}/tests/support
+  ${CMAKE_SOURCE_DIR}/queue)
+target_link_libraries(test_queue_support PUBLIC nero_queue cmocka)
+
+foreach(stem queue_conn queue)
+  nero_test(test_${stem} SOURCES test_${stem}.c LINK test_queue_support LABEL quick)
+endforeach()
