@@ -5,13 +5,11 @@
 static struct phenotype_unit conv(uint32_t filters, uint32_t kernel, uint32_t stride,
                                   enum phenotype_padding padding, int32_t input)
 {
-    return (struct phenotype_unit){.kind = PHENOTYPE_CONV,
-                                   .conv = {.filters = filters,
-                                            .kernel = kernel,
-                                            .stride = stride,
-                                            .padding = padding},
-                                   .input_count = 1,
-                                   .inputs = {input}};
+    return (struct phenotype_unit){
+        .kind = PHENOTYPE_CONV,
+        .conv = {.filters = filters, .kernel = kernel, .stride = stride, .padding = padding},
+        .input_count = 1,
+        .inputs = {input}};
 }
 
 /* A 1x1 convolution with batch norm in the middle, then a pooling. */
@@ -29,8 +27,7 @@ static struct phenotype_unit pool(uint32_t filters, enum phenotype_activation ac
     return unit;
 }
 
-static struct phenotype_unit fc(uint32_t units, enum phenotype_activation activation,
-                                int32_t input)
+static struct phenotype_unit fc(uint32_t units, enum phenotype_activation activation, int32_t input)
 {
     return (struct phenotype_unit){.kind = PHENOTYPE_FC,
                                    .fc_units = units,

@@ -117,8 +117,8 @@ static void test_dataset__check_names_what_is_broken(void **state)
 
 static void test_dataset__split_is_stratified_and_disjoint(void **state)
 {
-    static const uint32_t sizes[][3] = {
-        {3000, 500, 500}, {2801, 597, 602}, {1234, 77, 5}, {3, 3, 3}, {1, 1, 3998}, {0, 0, 4000}};
+    static const uint32_t sizes[][3] = {{3000, 500, 500}, {2801, 597, 602}, {1234, 77, 5},
+                                        {3, 3, 3},        {1, 1, 3998},     {0, 0, 4000}};
     struct nero_err err;
 
     (void)state;
@@ -215,8 +215,7 @@ static void test_dataset__image_is_pixels_over_255(void **state)
     float image[3072];
 
     (void)state;
-    assert_int_equal(dataset_image(&shipped, shipped.test, 9, image),
-                     label_at(shipped.test, 9));
+    assert_int_equal(dataset_image(&shipped, shipped.test, 9, image), label_at(shipped.test, 9));
     for (int i = 0; i < 3072; i++) {
         float expected = (float)shipped.test.data[9 * 3073 + 1 + i] / 255.0f;
 

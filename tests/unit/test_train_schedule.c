@@ -90,8 +90,7 @@ static void test_train_schedule__only_kernels_are_penalised(void **state)
         while (optimiser.ranges[r].offset + optimiser.ranges[r].count <= param->offset) {
             r++;
         }
-        assert_true(optimiser.ranges[r].two_lambda ==
-                    (param->kind == GRAPH_KERNEL ? 1e-3f : 0.0f));
+        assert_true(optimiser.ranges[r].two_lambda == (param->kind == GRAPH_KERNEL ? 1e-3f : 0.0f));
     }
     optimiser_fini(&optimiser);
     graph_fini(&graph);
