@@ -41,7 +41,10 @@ void *mem_alloc(size_t bytes)
 
 void *mem_calloc(size_t count, size_t bytes_each)
 {
-    if (mem_should_fail()) {
+    size_t bytes;
+
+    /* calloc checks, too, but under a sanitizer it ends the program. */
+    if (mem_should_fail() || __builtin_mul_overflow(count, bytes_each, &bytes)) {
         return NULL;
     }
     return count > 0 && bytes_each > 0 ? calloc(count, bytes_each) : calloc(1, 1);
