@@ -178,85 +178,84 @@ struct broken {
     const char *message;
 };
 
+static const struct broken cases[] = {
+    {"seed: 1\nsearch:\n  lineage: 3\n",
+     "run.yaml:3: search: unknown key 'lineage'; allowed are: lineages, shift, momentum, mode"},
+    {"sed: 1\n", "run.yaml:1: unknown key 'sed'; allowed are: store, seed, verbose, beta, tag, "
+                 "marks, search, pair, phases, note"},
+    {"tag: x\n\nverbose: true\n", "run.yaml:1: required key 'seed' is missing"},
+    {"", "run.yaml:1: required key 'seed' is missing"},
+    {"# nothing\n", "run.yaml:1: required key 'seed' is missing"},
+    {"seed: 1\nphases:\n - name: a\n - rate: 2\n",
+     "run.yaml:4: phases[1]: required key 'name' is missing"},
+    {"seed: 1\ntag: a\nseed: 2\n", "run.yaml:3: key 'seed' was given before, in line 1"},
+    {"seed: ten\n", "run.yaml:1: seed: 'ten' is not allowed; expected a whole number from 0 to "
+                    "18446744073709551615"},
+    {"seed: -1\n", "run.yaml:1: seed: '-1' is not allowed; expected a whole number from 0 to "
+                   "18446744073709551615"},
+    {"seed: 18446744073709551616\n",
+     "run.yaml:1: seed: '18446744073709551616' is not allowed; expected a whole number from 0 "
+     "to 18446744073709551615"},
+    {"seed: 1.5\n", "run.yaml:1: seed: '1.5' is not allowed; expected a whole number from 0 to "
+                    "18446744073709551615"},
+    {"seed: 010\n", "run.yaml:1: seed: '010' is not allowed; expected a whole number from 0 to "
+                    "18446744073709551615"},
+    {"seed: '1'\n", "run.yaml:1: seed: '1' is not allowed; expected a whole number from 0 to "
+                    "18446744073709551615"},
+    {"seed:\n", "run.yaml:1: seed: '' is not allowed; expected a whole number from 0 to "
+                "18446744073709551615"},
+    {"seed: [1]\n", "run.yaml:1: seed: expected a single value, found a list"},
+    {"seed: 1\nsearch:\n  lineages: 256\n", "run.yaml:3: search.lineages: '256' is not "
+                                            "allowed; expected a whole number from 0 to 255"},
+    {"seed: 1\nsearch: {shift: 32768}\n", "run.yaml:2: search.shift: '32768' is not allowed; "
+                                          "expected a whole number from -32768 to 32767"},
+    {"seed: 1\nsearch: 5\n",
+     "run.yaml:2: search: expected a mapping (key: value), found a single value"},
+    {"seed: 1\nsearch: {mode: slow}\n",
+     "run.yaml:2: search.mode: 'slow' is not allowed; expected one of: fast, exact"},
+    {"seed: 1\nsearch: {mode: 1}\n",
+     "run.yaml:2: search.mode: '1' is not allowed; expected one of: fast, exact"},
+    {"seed: 1\nverbose: yes\n",
+     "run.yaml:2: verbose: 'yes' is not allowed; expected true or false"},
+    {"seed: 1\nverbose: maybe\n",
+     "run.yaml:2: verbose: 'maybe' is not allowed; expected true or false"},
+    {"seed: 1\nbeta: nan\n",
+     "run.yaml:2: beta: 'nan' is not allowed; expected a finite decimal number"},
+    {"seed: 1\nbeta: 1e39\n",
+     "run.yaml:2: beta: '1e39' is not allowed; expected a finite decimal number"},
+    {"seed: 1\nbeta: 1.5x\n",
+     "run.yaml:2: beta: '1.5x' is not allowed; expected a finite decimal number"},
+    {"seed: 1\nsearch:\n  momentum: 0x1p3\n",
+     "run.yaml:3: search.momentum: '0x1p3' is not allowed; expected a finite decimal number"},
+    {"seed: 1\ntag: 12345678\n",
+     "run.yaml:2: tag: '12345678' is too long; expected at most 7 bytes"},
+    {"seed: 1\nstore: ''\n", "run.yaml:2: store: '' is too short; expected at least 1 bytes"},
+    {"seed: 1\nstore: \"a\\0b\"\n", "run.yaml:2: store: a NUL character is not allowed"},
+    {"seed: 1\nmarks: [red, pink]\n",
+     "run.yaml:2: marks[1]: 'pink' is not allowed; expected one of: red, blue, green"},
+    {"seed: 1\nmarks: red\n", "run.yaml:2: marks: expected a list, found a single value"},
+    {"seed: 1\npair: [1]\n", "run.yaml:2: pair: the list has 1 entries; expected at least 2"},
+    {"seed: 1\npair: [1, 2, 3]\n", "run.yaml:2: pair: the list has more than 2 entries"},
+    {"seed: 1\npair: [1, x]\n",
+     "run.yaml:2: pair[1]: 'x' is not allowed; expected a whole number from "
+     "-9223372036854775808 to 9223372036854775807"},
+    {"seed: 1\nphases: []\n", "run.yaml:2: phases: the list has 0 entries; expected at least 1"},
+    {"- seed\n", "run.yaml:1: expected a mapping (key: value), found a list"},
+    {"seed: &a 1\n", "run.yaml:1: seed: anchors and tags ('a') are not supported"},
+    {"seed: *a\n", "run.yaml:1: seed: aliases ('*a') are not supported"},
+    {"seed: !!int 1\n",
+     "run.yaml:1: seed: anchors and tags ('tag:yaml.org,2002:int') are not supported"},
+    {"? [seed]\n: 1\n", "run.yaml:1: a key is a word, not a list or mapping"},
+    {"seed: 1\n---\nseed: 2\n", "run.yaml:2: a file holds one document; a second begins here"},
+    {"seed: 1\n\ttag: x\n", "run.yaml:2: not YAML: while scanning a plain scalar, found a tab "
+                            "character that violates indentation at column 1"},
+    {"seed: 1\nphases: [{name: a]\n",
+     "run.yaml:2: not YAML: while parsing a flow mapping, did not find expected ',' or '}' at "
+     "column 18"},
+};
+
 static void test_conf__errors_name_line_key_and_what_is_allowed(void **state)
 {
-    static const struct broken cases[] = {
-        {"seed: 1\nsearch:\n  lineage: 3\n",
-         "run.yaml:3: search: unknown key 'lineage'; allowed are: lineages, shift, momentum, mode"},
-        {"sed: 1\n", "run.yaml:1: unknown key 'sed'; allowed are: store, seed, verbose, beta, tag, "
-                     "marks, search, pair, phases, note"},
-        {"tag: x\n\nverbose: true\n", "run.yaml:1: required key 'seed' is missing"},
-        {"", "run.yaml:1: required key 'seed' is missing"},
-        {"# nothing\n", "run.yaml:1: required key 'seed' is missing"},
-        {"seed: 1\nphases:\n - name: a\n - rate: 2\n",
-         "run.yaml:4: phases[1]: required key 'name' is missing"},
-        {"seed: 1\ntag: a\nseed: 2\n", "run.yaml:3: key 'seed' was given before, in line 1"},
-        {"seed: ten\n", "run.yaml:1: seed: 'ten' is not allowed; expected a whole number from 0 to "
-                        "18446744073709551615"},
-        {"seed: -1\n", "run.yaml:1: seed: '-1' is not allowed; expected a whole number from 0 to "
-                       "18446744073709551615"},
-        {"seed: 18446744073709551616\n",
-         "run.yaml:1: seed: '18446744073709551616' is not allowed; expected a whole number from 0 "
-         "to 18446744073709551615"},
-        {"seed: 1.5\n", "run.yaml:1: seed: '1.5' is not allowed; expected a whole number from 0 to "
-                        "18446744073709551615"},
-        {"seed: 010\n", "run.yaml:1: seed: '010' is not allowed; expected a whole number from 0 to "
-                        "18446744073709551615"},
-        {"seed: '1'\n", "run.yaml:1: seed: '1' is not allowed; expected a whole number from 0 to "
-                        "18446744073709551615"},
-        {"seed:\n", "run.yaml:1: seed: '' is not allowed; expected a whole number from 0 to "
-                    "18446744073709551615"},
-        {"seed: [1]\n", "run.yaml:1: seed: expected a single value, found a list"},
-        {"seed: 1\nsearch:\n  lineages: 256\n", "run.yaml:3: search.lineages: '256' is not "
-                                                "allowed; expected a whole number from 0 to 255"},
-        {"seed: 1\nsearch: {shift: 32768}\n", "run.yaml:2: search.shift: '32768' is not allowed; "
-                                              "expected a whole number from -32768 to 32767"},
-        {"seed: 1\nsearch: 5\n",
-         "run.yaml:2: search: expected a mapping (key: value), found a single value"},
-        {"seed: 1\nsearch: {mode: slow}\n",
-         "run.yaml:2: search.mode: 'slow' is not allowed; expected one of: fast, exact"},
-        {"seed: 1\nsearch: {mode: 1}\n",
-         "run.yaml:2: search.mode: '1' is not allowed; expected one of: fast, exact"},
-        {"seed: 1\nverbose: yes\n",
-         "run.yaml:2: verbose: 'yes' is not allowed; expected true or false"},
-        {"seed: 1\nverbose: maybe\n",
-         "run.yaml:2: verbose: 'maybe' is not allowed; expected true or false"},
-        {"seed: 1\nbeta: nan\n",
-         "run.yaml:2: beta: 'nan' is not allowed; expected a finite decimal number"},
-        {"seed: 1\nbeta: 1e39\n",
-         "run.yaml:2: beta: '1e39' is not allowed; expected a finite decimal number"},
-        {"seed: 1\nbeta: 1.5x\n",
-         "run.yaml:2: beta: '1.5x' is not allowed; expected a finite decimal number"},
-        {"seed: 1\nsearch:\n  momentum: 0x1p3\n",
-         "run.yaml:3: search.momentum: '0x1p3' is not allowed; expected a finite decimal number"},
-        {"seed: 1\ntag: 12345678\n",
-         "run.yaml:2: tag: '12345678' is too long; expected at most 7 bytes"},
-        {"seed: 1\nstore: ''\n", "run.yaml:2: store: '' is too short; expected at least 1 bytes"},
-        {"seed: 1\nstore: \"a\\0b\"\n", "run.yaml:2: store: a NUL character is not allowed"},
-        {"seed: 1\nmarks: [red, pink]\n",
-         "run.yaml:2: marks[1]: 'pink' is not allowed; expected one of: red, blue, green"},
-        {"seed: 1\nmarks: red\n", "run.yaml:2: marks: expected a list, found a single value"},
-        {"seed: 1\npair: [1]\n", "run.yaml:2: pair: the list has 1 entries; expected at least 2"},
-        {"seed: 1\npair: [1, 2, 3]\n", "run.yaml:2: pair: the list has more than 2 entries"},
-        {"seed: 1\npair: [1, x]\n",
-         "run.yaml:2: pair[1]: 'x' is not allowed; expected a whole number from "
-         "-9223372036854775808 to 9223372036854775807"},
-        {"seed: 1\nphases: []\n",
-         "run.yaml:2: phases: the list has 0 entries; expected at least 1"},
-        {"- seed\n", "run.yaml:1: expected a mapping (key: value), found a list"},
-        {"seed: &a 1\n", "run.yaml:1: seed: anchors and tags ('a') are not supported"},
-        {"seed: *a\n", "run.yaml:1: seed: aliases ('*a') are not supported"},
-        {"seed: !!int 1\n",
-         "run.yaml:1: seed: anchors and tags ('tag:yaml.org,2002:int') are not supported"},
-        {"? [seed]\n: 1\n", "run.yaml:1: a key is a word, not a list or mapping"},
-        {"seed: 1\n---\nseed: 2\n", "run.yaml:2: a file holds one document; a second begins here"},
-        {"seed: 1\n\ttag: x\n", "run.yaml:2: not YAML: while scanning a plain scalar, found a tab "
-                                "character that violates indentation at column 1"},
-        {"seed: 1\nphases: [{name: a]\n",
-         "run.yaml:2: not YAML: while parsing a flow mapping, did not find expected ',' or '}' at "
-         "column 18"},
-    };
-
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct config *config;
