@@ -80,11 +80,13 @@ static bool is_wanted_key(const struct walk *walk)
            strcmp(walk->path, walk->start_after) > 0;
 }
 
-/* Whether the folder in `path` can hold a wanted key. All keys in it start with `path`. */
+/*
+ * Whether the folder in `path` can hold a wanted key. All keys in it start with `path`, which is at
+ * least as long as the prefix, for the walk began in the deepest folder that the prefix names.
+ */
 static bool is_wanted_folder(const struct walk *walk)
 {
-    if (!storage_starts_with(walk->path, walk->prefix) &&
-        !storage_starts_with(walk->prefix, walk->path)) {
+    if (!storage_starts_with(walk->path, walk->prefix)) {
         return false;
     }
     return strcmp(walk->path, walk->start_after) > 0 ||

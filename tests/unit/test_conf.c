@@ -173,6 +173,35 @@ static void test_conf__fills_in_defaults_where_keys_are_absent(void **state)
     conf_free(&schema, config);
 }
 
+/* libcyaml makes no struct at all of a text that sets nothing. */
+static void test_conf__nothing_given_is_all_defaults(void **state)
+{
+    static const cyaml_schema_value_t all_optional = {
+        CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct search, search_fields)};
+    static const char *const texts[] = {"", "# nothing\n", "{}\n", "--- {}\n"};
+    struct nero_err err;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct search *search;
+        void *out = NULL;
+
+        assert_int_equal(conf_load_bytes("n", bytes_view_str(texts[i]), &all_optional,
+                                         &defaults.search, &out, &err),
+                         NERO_OK);
+        search = out;
+        assert_int_equal(search->lineages, 5);
+        assert_int_equal(search->mode, MODE_EXACT);
+        conf_free(&all_optional, out);
+        assert_int_equal(
+            conf_load_bytes("n", bytes_view_str(texts[i]), &all_optional, NULL, &out, &err),
+            NERO_OK);
+        search = out;
+        assert_int_equal(search->lineages, 0);
+        conf_free(&all_optional, out);
+    }
+}
+
 struct broken {
     const char *text;
     const char *message;
@@ -376,6 +405,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conf__loads_every_kind_of_value),
         cmocka_unit_test(test_conf__fills_in_defaults_where_keys_are_absent),
+        cmocka_unit_test(test_conf__nothing_given_is_all_defaults),
         cmocka_unit_test(test_conf__errors_name_line_key_and_what_is_allowed),
         cmocka_unit_test(test_conf__files),
         cmocka_unit_test(test_conf__every_failed_allocation_is_no_memory),

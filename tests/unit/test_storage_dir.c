@@ -14,11 +14,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "nero/clock.h"
 #include "nero/storage.h"
+#include "nero/thread.h"
 #include "tests/support/temp_folder.h"
 
 static struct {
@@ -67,10 +70,61 @@ WRAP(int, fstatat, (int fd, const char *path, struct stat *info, int flags),
 WRAP(int, fsync, (int fd), (fd))
 WRAP(int, linkat, (int fd, const char *path, int to_fd, const char *to, int flags),
      (fd, path, to_fd, to, flags))
-WRAP(int, renameat, (int fd, const char *path, int to_fd, const char *to), (fd, path, to_fd, to))
 WRAP(int, unlinkat, (int fd, const char *path, int flags), (fd, path, flags))
 WRAP(int, mkdirat, (int fd, const char *path, mode_t mode), (fd, path, mode))
-WRAP(int, flock, (int fd, int operation), (fd, operation))
+
+/* Called once, before the next rename. */
+static void (*before_rename)(void);
+
+int __real_renameat(int fd, const char *path, int to_fd, const char *to);
+int __wrap_renameat(int fd, const char *path, int to_fd, const char *to);
+int __wrap_renameat(int fd, const char *path, int to_fd, const char *to)
+{
+    void (*hook)(void) = before_rename;
+
+    before_rename = NULL;
+    if (hook != NULL) {
+        hook();
+    }
+    return should_fail("renameat") ? -1 : __real_renameat(fd, path, to_fd, to);
+}
+
+/* While `locked`, somebody else holds every lock, and time passes only in sleeps. */
+static bool locked;
+static int64_t virtual_ns;
+
+int __real_flock(int fd, int operation);
+int __wrap_flock(int fd, int operation);
+int __wrap_flock(int fd, int operation)
+{
+    if (locked) {
+        errno = EWOULDBLOCK;
+        return -1;
+    }
+    return should_fail("flock") ? -1 : __real_flock(fd, operation);
+}
+
+int __real_nanosleep(const struct timespec *pause, struct timespec *left);
+int __wrap_nanosleep(const struct timespec *pause, struct timespec *left);
+int __wrap_nanosleep(const struct timespec *pause, struct timespec *left)
+{
+    if (!locked) {
+        return __real_nanosleep(pause, left);
+    }
+    virtual_ns += pause->tv_sec * 1000000000 + pause->tv_nsec;
+    return 0;
+}
+
+int __real_clock_gettime(clockid_t id, struct timespec *now);
+int __wrap_clock_gettime(clockid_t id, struct timespec *now);
+int __wrap_clock_gettime(clockid_t id, struct timespec *now)
+{
+    if (!locked) {
+        return __real_clock_gettime(id, now);
+    }
+    *now = (struct timespec){.tv_sec = virtual_ns / 1000000000, .tv_nsec = virtual_ns % 1000000000};
+    return 0;
+}
 
 /* close(2) has closed also when it fails. */
 int __real_close(int fd);
@@ -339,6 +393,71 @@ static void test_storage_dir__no_links_no_store(void **state)
     assert_null(refused);
 }
 
+/*
+ * The narrowest race: a put, then a remove, that begin when a conditional replace has compared and
+ * not yet renamed. They must wait for it; a put that got in between would be lost.
+ */
+static struct thread other;
+static atomic_bool other_done;
+static enum nero_status other_status;
+static bool other_removes;
+
+static void run_other(void *context)
+{
+    struct nero_err other_err;
+
+    (void)context;
+    other_status = other_removes ? storage_remove(store, "d/k", &other_err)
+                                 : storage_put(store, "d/k", bytes_view_str("put"), &other_err);
+    atomic_store(&other_done, true);
+}
+
+static void start_other(void)
+{
+    assert_int_equal(thread_start(&other, "other", run_other, NULL, &err), NERO_OK);
+    for (int i = 0; i < 50 && !atomic_load(&other_done); i++) {
+        clock_sleep_ms(clock_system(), 1);
+    }
+}
+
+static void test_storage_dir__nothing_comes_between_compare_and_replace(void **state)
+{
+    char etag[STORAGE_ETAG_BYTES_MAX];
+
+    (void)state;
+    for (int removes = 0; removes < 2; removes++) {
+        reset(3, etag);
+        other_removes = removes == 1;
+        atomic_store(&other_done, false);
+        before_rename = start_other;
+        assert_int_equal(operate(3, etag), NERO_OK);
+        thread_join(&other);
+        assert_int_equal(other_status, NERO_OK);
+        assert_int_equal(look(), removes == 1 ? '-' : 'p');
+    }
+}
+
+/* A holder that is stopped must not stop everybody for good. */
+static void test_storage_dir__a_held_lock_is_a_timeout(void **state)
+{
+    char etag[STORAGE_ETAG_BYTES_MAX];
+    static const int locking[] = {1, 3, 4};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof locking / sizeof locking[0]; i++) {
+        enum nero_status status;
+
+        reset(locking[i], etag);
+        virtual_ns = 0;
+        locked = true;
+        status = operate(locking[i], etag);
+        locked = false;
+        assert_int_equal(status, NERO_TIMEOUT);
+        assert_true(virtual_ns >= INT64_C(10000000000) && virtual_ns < INT64_C(11000000000));
+        assert_int_equal(look(), 'o');
+    }
+}
+
 int main(void)
 {
 #define DIR_TEST(name) cmocka_unit_test_setup_teardown(name, open_store, close_store)
@@ -347,6 +466,8 @@ int main(void)
         DIR_TEST(test_storage_dir__statuses),
         DIR_TEST(test_storage_dir__failed_writes_leave_no_temporary_file),
         DIR_TEST(test_storage_dir__no_links_no_store),
+        DIR_TEST(test_storage_dir__nothing_comes_between_compare_and_replace),
+        DIR_TEST(test_storage_dir__a_held_lock_is_a_timeout),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
