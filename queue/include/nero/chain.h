@@ -30,7 +30,8 @@ struct chain_entry {
     char fault[160];          /* when not: why */
 };
 
-/* `job_envelope`: the stored signed job; its hash is slot 0's prev. */
+/* `job_envelope`: the stored signed job; its hash is slot 0's prev. The caller has verified it (run
+ * key, id): a forged one would start a chain that nobody else follows. `store`, `trust`: borrowed. */
 enum nero_status chain_open(struct storage *store, struct trust *trust, const struct hash *job,
                             struct bytes_view job_envelope, struct chain **out,
                             struct nero_err *err);
@@ -49,9 +50,12 @@ const struct chain_entry *chain_checkpoint(const struct chain *chain, uint64_t b
 
 /*
  * Append. The caller sets kind, token, nonce, reason, text, blobs, body, restored_from; run, job,
- * number, prev, skipped and wall_ms are filled here. Resolves a 412 and an unknown outcome by
+ * number, prev, skipped and wall_ms are filled here, for the scheduler's failed, cancelled and
+ * reopened also token and nonce. Resolves a 412 and an unknown outcome by
  * reading.
- * Errors: stale (overtaken: stop at once, touch nothing); conflict (terminal already); unavailable.
+ * `out` may be NULL. Errors: stale (overtaken: stop at once, touch nothing); conflict (terminal
+ * already; nothing to reopen); unknown (repeat the call with the same slot); unavailable; too_big
+ * (64 KiB); denied (certificate missing or expired); invalid (no takeover before).
  */
 enum nero_status chain_append(struct chain *chain, const struct slot *slot,
                               const struct key_pair *signer, const struct chain_entry **out,
@@ -64,7 +68,7 @@ enum nero_status chain_takeover(struct chain *chain, uint64_t token, uint64_t no
 
 /*
  * Blobs by content. put: skips what the chain's kept manifests name (DESIGN 7). get: verifies the
- * hash while reading; corrupt when the bytes are others.
+ * hash; corrupt when the bytes are others. Appends to `out`, which is unchanged on failure.
  */
 enum nero_status chain_put_blob(struct chain *chain, struct bytes_view body, struct hash *out,
                                 struct nero_err *err);

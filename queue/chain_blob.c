@@ -1,0 +1,72 @@
+/* Blobs by content. */
+#include <string.h>
+
+#include "chain_impl.h"
+#include "nero/layout.h"
+
+/*
+ * Whether one of the newest checkpoints of this attempt names it: this attempt has put it, and
+ * collection keeps it. What another attempt put may be damaged, which writing it again heals.
+ */
+static bool is_kept(const struct chain *chain, const struct hash *blob, uint64_t bytes)
+{
+    int checkpoints = 0;
+
+    for (uint64_t i = chain->count; i-- > 0 && checkpoints < CHAIN_KEPT_CHECKPOINTS;) {
+        const struct chain_record *record = chain->records[i];
+        const struct slot *slot = &record->entry.slot;
+
+        if (!record->entry.valid || slot->kind != SLOT_CHECKPOINT) {
+            continue;
+        }
+        checkpoints++;
+        for (uint32_t k = 0; record->own && k < slot->blob_count; k++) {
+            if (slot->blobs[k].bytes == bytes && hash_equal(&slot->blobs[k].hash, blob)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+enum nero_status chain_put_blob(struct chain *chain, struct bytes_view body, struct hash *out,
+                                struct nero_err *err)
+{
+    char key[LAYOUT_KEY_BYTES];
+    struct hash hash = hash_of(body);
+
+    layout_blob(key, chain->run, &hash);
+    if (!is_kept(chain, &hash, body.bytes) &&
+        storage_put(chain->store, key, body, err) != NERO_OK) {
+        return err_wrap(err, "put a blob of %zu bytes", body.bytes);
+    }
+    *out = hash;
+    return NERO_OK;
+}
+
+enum nero_status chain_get_blob(struct storage *store, const char *run, const struct hash *blob,
+                                uint64_t bytes_max, struct bytes *out, struct nero_err *err)
+{
+    char key[LAYOUT_KEY_BYTES];
+    size_t before = out->bytes;
+    uint64_t most = bytes_max < UINT64_MAX ? bytes_max + 1 : bytes_max;
+    struct hash got;
+    enum nero_status status;
+
+    layout_blob(key, run, blob);
+    status = storage_get_range(store, key, 0, most, out, NULL, err);
+    if (status != NERO_OK) {
+        return err_wrap(err, "get a blob");
+    }
+    if (out->bytes - before > bytes_max) {
+        out->bytes = before;
+        return err_set(err, NERO_TOO_BIG, 0, "get a blob: it has more than %llu bytes",
+                       (unsigned long long)bytes_max);
+    }
+    got = hash_of(bytes_view_of(out->data + before, out->bytes - before));
+    if (!hash_equal(&got, blob)) {
+        out->bytes = before;
+        return err_set(err, NERO_CORRUPT, 0, "get a blob: %s holds other bytes", key);
+    }
+    return NERO_OK;
+}
