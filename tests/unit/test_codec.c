@@ -185,6 +185,65 @@ static void test_codec__every_failing_allocation_is_reported(void **state)
     }
 }
 
+/* ---- golden files ---- */
+
+static void golden_path(char out[512], const struct codec_sample *sample)
+{
+    (void)snprintf(out, 512, "%s/tests/golden/codec/%s.mp", NERO_SOURCE_DIR, sample->name);
+}
+
+/* What is stored once must be read for good: a change here is a new version of the format. */
+static void test_codec__samples_are_the_golden_bytes(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < codec_sample_count; i++) {
+        static uint8_t golden[65536];
+        struct bytes made;
+        char path[512];
+        FILE *file;
+        size_t bytes;
+
+        make_sample(&codec_samples[i], &made);
+        golden_path(path, &codec_samples[i]);
+        file = fopen(path, "rb");
+        if (file == NULL) {
+            fail_msg("%s is missing; write it with: test_codec --write", path);
+        }
+        bytes = fread(golden, 1, sizeof golden, file);
+        (void)fclose(file);
+        if (!bytes_view_equal(bytes_as_view(&made), bytes_view_of(golden, bytes))) {
+            fail_msg("%s differs from what is written now", path);
+        }
+        bytes_fini(&made);
+    }
+}
+
+/* `test_codec --write`: for a new record, or a new version of one. */
+static int write_golden_files(void)
+{
+    struct nero_err err;
+
+    if (hash_library_init(&err) != NERO_OK) {
+        return 1;
+    }
+    for (size_t i = 0; i < codec_sample_count; i++) {
+        struct bytes made;
+        char path[512];
+        FILE *file;
+
+        make_sample(&codec_samples[i], &made);
+        golden_path(path, &codec_samples[i]);
+        file = fopen(path, "wb");
+        if (file == NULL || fwrite(made.data, 1, made.bytes, file) != made.bytes ||
+            fclose(file) != 0) {
+            perror(path);
+            return 1;
+        }
+        bytes_fini(&made);
+    }
+    return 0;
+}
+
 /* ---- msgpack-c as the referee ---- */
 
 /* Pack what msgpack-c understood, generically. */
@@ -223,7 +282,7 @@ static int codec_setup(void **state)
     return hash_library_init(&err) == NERO_OK ? 0 : -1;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_codec__decoding_inverts_encoding),
@@ -233,7 +292,11 @@ int main(void)
         cmocka_unit_test(test_codec__a_newer_version_is_refused_as_such),
         cmocka_unit_test(test_codec__every_failing_allocation_is_reported),
         cmocka_unit_test(test_codec__msgpack_c_reads_the_same_tree),
+        cmocka_unit_test(test_codec__samples_are_the_golden_bytes),
     };
 
+    if (argc == 2 && strcmp(argv[1], "--write") == 0) {
+        return write_golden_files();
+    }
     return cmocka_run_group_tests(tests, codec_setup, NULL);
 }
