@@ -1,10 +1,13 @@
 /*
  * The audit: everything that can be proved from the bucket and the root public key. Signatures,
  * certificates, hashes, chain links, blobs, exactly one terminal result a job, phenotype = decode of
- * the genotype, F from the integers, each generation's selection from its results.
+ * the genotype, every proposal and selection computed again from the signed results.
  *
  * Anything missing, unreadable or wrong is a finding that names the artifact; the audit goes on after
  * it. Only a store that cannot be read at all ends it early.
+ *
+ * What it cannot prove: that nothing was cut off at the end of the run. The heads of a report are
+ * the hashes with which a later audit can.
  */
 #ifndef NERO_AUDIT_H
 #define NERO_AUDIT_H
@@ -16,6 +19,8 @@
 #include "nero/envelope.h"
 #include "nero/storage.h"
 
+enum { AUDIT_FINDINGS_MAX = 10000, AUDIT_STANDING_BYTES = 160 };
+
 struct audit_finding {
     char artifact[256]; /* object key */
     char what[512];
@@ -23,31 +28,42 @@ struct audit_finding {
 
 struct audit_report {
     char run[64];
-    uint32_t finding_count;
+    uint32_t finding_count;         /* all of them; only the first AUDIT_FINDINGS_MAX are listed */
     struct audit_finding *findings; /* owned */
-    uint64_t objects;      /* read and verified */
-    uint64_t signatures;
-    uint64_t blob_bytes;   /* hashed */
-    uint32_t jobs, results, slots, generations, certificates, epochs;
-    struct hash head; /* hash of the newest generation record: remember it to detect shortening */
-    bool has_head;
+    uint64_t objects;               /* of the run, and of its data set */
+    uint64_t signatures;            /* verified */
+    uint64_t blob_bytes;            /* hashed */
+    uint64_t blobs_unnamed;         /* left by attempts that died before their slot; harmless */
+    uint32_t jobs, results, slots, generations, certificates, epochs, batches;
+    uint32_t head_count; /* one a lineage with records, and one for the run's last job */
+    struct hash *heads;  /* of the newest generation record, of the terminal slot; owned */
+    bool finished;       /* nothing that the run record asks for is missing; open is no finding */
+    char standing[AUDIT_STANDING_BYTES]; /* "3 of 5 generations closed" */
+    bool blobs_skipped;
+    bool heads_checked; /* heads were given */
     double seconds;
 };
 
 struct audit_options {
     struct key_public root;
-    bool has_expected_head; /* --head: must be reached by the chain of generation records */
-    struct hash expected_head;
-    bool skip_blobs;        /* signatures and decisions only */
+    const struct hash *expected_heads; /* --head: each must be one of the run's records; borrowed */
+    uint32_t expected_head_count;
+    bool skip_blobs; /* signatures and decisions only */
+    /* Called now and then; NULL: nobody asks. total 0: not known. */
+    void (*progress)(void *context, const char *what, uint64_t done, uint64_t total);
+    void *context;
 };
 
-/* Owns: *out (audit_report_fini), on success also when there are findings. */
+/*
+ * Owns: *out (audit_report_fini), on success also when there are findings.
+ * Errors: not_found (the store holds nothing of this run), unavailable, denied (by the store).
+ */
 enum nero_status audit_run(struct storage *store, const char *run,
                            const struct audit_options *options, struct audit_report *out,
                            struct nero_err *err);
 void audit_report_fini(struct audit_report *report);
 
-/* "audit of RUN: clean ..." or the findings, one a line. */
+/* "audit of RUN: clean ..." or the findings, one a line; or one JSON object. */
 void audit_print(const struct audit_report *report, bool json, FILE *out);
 
 #endif

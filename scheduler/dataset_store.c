@@ -156,7 +156,7 @@ static enum nero_status read_cifar_folder(const char *folder, struct bytes *trai
     for (int i = 0; i <= CIFAR_BATCHES; i++) {
         struct bytes *part = i < CIFAR_BATCHES ? train : test;
         size_t before = part->bytes;
-        char path[DATASET_PATH_BYTES];
+        char path[DATASET_PATH_BYTES + 32];
 
         (void)snprintf(path, sizeof path, "%s/%s", folder, cifar_files[i].name);
         if (file_read(path, part, err) != NERO_OK) {

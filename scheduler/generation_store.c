@@ -98,12 +98,11 @@ enum nero_status generation_store_count(struct storage *store, const struct run_
 {
     /* Amendments are written by `resume --generations`, which this version does not have: a run
      * that holds one was extended by a newer version, and must not be cut short silently. */
-    struct storage_info info;
     char key[LAYOUT_KEY_BYTES];
     enum nero_status status;
 
     layout_amend(key, record->name, 0);
-    status = storage_head(store, key, &info, err);
+    status = storage_head(store, key, NULL, err);
     if (status == NERO_OK) {
         return err_set(err, NERO_VERSION, 0, "run %s was extended by a newer version (%s)",
                        record->name, key);

@@ -106,12 +106,11 @@ enum nero_status lead_check(struct lead *lead, bool *restarted, struct nero_err 
 {
     char server[QUEUE_SERVER_ID_BYTES];
     char key[LAYOUT_KEY_BYTES];
-    struct storage_info info;
     enum nero_status status;
 
     *restarted = false;
     layout_epoch(key, lead->run, lead->epoch + 1);
-    status = storage_head(lead->store, key, &info, err);
+    status = storage_head(lead->store, key, NULL, err);
     if (status == NERO_OK) {
         return err_set(err, NERO_STALE, 0,
                        "another scheduler leads run %s since epoch %" PRIu64 "; this one stops",

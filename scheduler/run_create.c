@@ -60,14 +60,13 @@ enum nero_status run_create(struct storage *store, struct run_record *record,
                             struct nero_err *err)
 {
     char key[LAYOUT_KEY_BYTES];
-    struct storage_info info;
     enum nero_status status = layout_check_run(record->name, err);
 
     if (status != NERO_OK) {
         return status;
     }
     layout_run(key, record->name);
-    status = storage_head(store, key, &info, err);
+    status = storage_head(store, key, NULL, err);
     if (status == NERO_OK) {
         return err_set(err, NERO_EXISTS, 0,
                        "run %s exists in this store: go on with 'nero-sched resume %s', or choose "

@@ -8,7 +8,7 @@
 static enum nero_status audit_at_end(struct storage *store, const char *run, bool json, bool *clean,
                                      struct nero_err *err)
 {
-    struct audit_options options = {.has_expected_head = false};
+    struct audit_options options = {.skip_blobs = false};
     struct audit_report report;
     struct key_pair root;
     bool created;

@@ -18,12 +18,11 @@ static enum nero_status count_closed(struct run_view *view, struct nero_err *err
     for (uint32_t i = 0; i < view->lineage_count; i++) {
         for (;;) {
             char key[LAYOUT_KEY_BYTES];
-            struct storage_info info;
             enum nero_status status;
 
             layout_generation(key, view->lead.run, i, view->closed[i],
                               generation_state_name(GENERATION_CLOSED));
-            status = storage_head(view->lead.store, key, &info, err);
+            status = storage_head(view->lead.store, key, NULL, err);
             if (status == NERO_NOT_FOUND) {
                 break;
             }
