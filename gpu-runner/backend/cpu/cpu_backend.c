@@ -1,6 +1,6 @@
 /*
  * The CPU backend's table: instance, memory, layouts, loss, optimisers. Operations: cpu_conv.c,
- * cpu_fc.c, cpu_norm.c, cpu_pool.c, cpu_misc.c; oneDNN primitives: cpu_prim.c; why it is so:
+ * cpu_winograd.c, cpu_fc.c, cpu_norm.c, cpu_pool.c, cpu_misc.c; oneDNN primitives: cpu_prim.c; why it is so:
  * backend/DESIGN.md.
  */
 #include "backend/cpu/cpu_backend.h"
@@ -189,11 +189,11 @@ static enum nero_status cpu_export(struct backend *backend, const struct backend
 }
 
 /* Returns NULL for a kind that there is no maker for. */
-static cpu_maker *maker_of(const struct backend_op_desc *desc)
+static cpu_maker *maker_of(const struct cpu_op_plan *plan)
 {
-    switch (desc->kind) {
+    switch (plan->desc->kind) {
     case BACKEND_CONV:
-        return cpu_conv_create;
+        return cpu_winograd_fits(plan) ? cpu_winograd_create : cpu_conv_create;
     case BACKEND_BATCH_NORM:
         return cpu_norm_create;
     case BACKEND_SCALE_SHIFT:
@@ -255,9 +255,9 @@ static enum nero_status cpu_op_create(struct backend *backend, const struct back
     }
     threads = cpu_threads_pin();
     if (desc->plain && (desc->kind == BACKEND_CONV || desc->kind == BACKEND_FC)) {
-        status = cpu_rows_create(&plan, maker_of(desc), &op, err);
+        status = cpu_rows_create(&plan, maker_of(&plan), &op, err);
     } else {
-        status = maker_of(desc)(&plan, &op, err);
+        status = maker_of(&plan)(&plan, &op, err);
     }
     cpu_threads_unpin(threads);
     if (status == NERO_OK) {

@@ -77,12 +77,15 @@ typedef enum nero_status cpu_maker(const struct cpu_op_plan *plan, struct backen
                                    struct nero_err *err);
 
 cpu_maker cpu_conv_create;
+cpu_maker cpu_winograd_create; /* convolutions that cpu_winograd_fits */
 cpu_maker cpu_fc_create;
 cpu_maker cpu_norm_create;
 cpu_maker cpu_scale_create;
 cpu_maker cpu_pool_create;
 cpu_maker cpu_act_create;
 cpu_maker cpu_concat_create;
+
+bool cpu_winograd_fits(const struct cpu_op_plan *plan);
 
 /* What `maker` makes, for one image at a time. */
 enum nero_status cpu_rows_create(const struct cpu_op_plan *plan, cpu_maker *maker,

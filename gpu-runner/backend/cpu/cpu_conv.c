@@ -3,8 +3,8 @@
  * reordered inside the scratch. Kernels are plain [K,C,R,S] outside and reordered to what each
  * primitive wants: at each call in training, once in inference.
  *
- * The algorithm depends on the shape alone: Winograd F(4x4,3x3) where oneDNN has it and the channels
- * are many enough to pay for its transforms, else direct.
+ * The algorithm is always direct: oneDNN's Winograd would be chosen by batch size, and cpu_winograd.c
+ * is faster.
  *
  * Scratch, after oneDNN's own part at offset 0:
  *   forward   kernel, source
@@ -17,8 +17,6 @@
 #include "nero/mem.h"
 
 #include "backend/cpu/cpu_prim.h"
-
-enum { WINOGRAD_CHANNELS_MIN = 32 }; /* below, direct is as fast (measured: DESIGN.md) */
 
 struct conv {
     struct backend_op base; /* first */
@@ -92,21 +90,13 @@ static void shape_init(const struct conv *conv, struct conv_shape *shape)
     shape->pad_after[1] = desc->pad_right;
 }
 
-static bool wants_winograd(const struct conv *conv)
-{
-    const struct backend_op_desc *desc = &conv->base.desc;
-
-    return conv->blocked && desc->kernel_h == 3 && desc->kernel_w == 3 && desc->stride == 1 &&
-           conv->base.src.c >= WINOGRAD_CHANNELS_MIN && desc->out_c >= WINOGRAD_CHANNELS_MIN;
-}
-
 enum conv_pass { CONV_FORWARD, CONV_DATA, CONV_WEIGHTS };
 
 static dnnl_status_t describe(const struct conv *conv, const struct conv_shape *s,
-                              enum conv_pass pass, dnnl_alg_kind_t algorithm,
-                              dnnl_convolution_desc_t *out)
+                              enum conv_pass pass, dnnl_convolution_desc_t *out)
 {
     const dnnl_memory_desc_t *bias = conv->base.desc.bias ? &s->bias : NULL;
+    const dnnl_alg_kind_t algorithm = dnnl_convolution_direct;
     dnnl_prop_kind_t kind =
         conv->base.desc.training ? dnnl_forward_training : dnnl_forward_inference;
 
@@ -158,7 +148,7 @@ static dnnl_status_t attributes(const struct conv *conv, enum conv_pass pass,
     return dnnl_success;
 }
 
-/* Descriptor of one pass: Winograd where wanted and there, else direct. `hint` is the forward's. */
+/* Descriptor of one pass; `hint` is the forward's. */
 static dnnl_status_t choose(const struct conv *conv, const struct conv_shape *shape,
                             enum conv_pass pass, const_dnnl_primitive_desc_t hint,
                             dnnl_primitive_desc_t *out)
@@ -166,23 +156,13 @@ static dnnl_status_t choose(const struct conv *conv, const struct conv_shape *sh
     dnnl_convolution_desc_t desc;
     dnnl_primitive_attr_t attr = NULL;
     dnnl_status_t status = attributes(conv, pass, &attr);
-    dnnl_engine_t engine = conv->base.cpu->engine;
 
     if (status != dnnl_success) {
         return status;
     }
-    status = dnnl_unimplemented;
-    if (wants_winograd(conv)) {
-        status = describe(conv, shape, pass, dnnl_convolution_winograd, &desc);
-        if (status == dnnl_success) {
-            status = dnnl_primitive_desc_create(out, &desc, attr, engine, hint);
-        }
-    }
-    if (status != dnnl_success) {
-        status = describe(conv, shape, pass, dnnl_convolution_direct, &desc);
-        if (status == dnnl_success) {
-            status = dnnl_primitive_desc_create(out, &desc, attr, engine, hint);
-        }
+    status = describe(conv, shape, pass, &desc);
+    if (status == dnnl_success) {
+        status = dnnl_primitive_desc_create(out, &desc, attr, conv->base.cpu->engine, hint);
     }
     dnnl_primitive_attr_destroy(attr);
     return status;
@@ -255,7 +235,7 @@ static enum nero_status make_weights(struct conv *conv, const struct conv_shape 
     return NERO_OK;
 }
 
-/* oneDNN wants the forward's descriptor for a backward; the direct one serves for all. */
+/* oneDNN wants the forward's descriptor for a backward; in inference too, one for training. */
 static enum nero_status make_backward(struct conv *conv, const struct conv_shape *shape,
                                       struct nero_err *err)
 {

@@ -35,6 +35,15 @@ struct cpu_pool_plane {
     const uint32_t *offsets; /* of a window's places, in floats from its first; max_pool_grad */
 };
 
+/* A 3x3 convolution of stride 1 on layouts in blocks of 16 channels. */
+struct cpu_winograd {
+    uint32_t n, c, h, w;        /* input; c is a multiple of 16 */
+    uint32_t k, out_h, out_w;   /* output; k likewise */
+    int32_t pad_top, pad_left;
+    const float *bias; /* forward: k floats, or NULL */
+    bool relu;         /* forward */
+};
+
 struct cpu_kernels {
     const char *name;
 
@@ -72,6 +81,19 @@ struct cpu_kernels {
     /* Average over the part of the window inside the image. */
     void (*avg_pool)(const struct cpu_pool_plane *plane, const float *x, float *y);
     void (*avg_pool_grad)(const struct cpu_pool_plane *plane, const float *dy, float *dx);
+
+    /*
+     * Winograd, or all NULL in sets that lack it (cpu_kernels_winograd.h). The input's gradient is a
+     * forward from dy with filters made with `backward`, c and k, in and out exchanged, and 2 - pad.
+     * u: 36 * c * k floats. scratch: winograd_scratch_floats().
+     */
+    void (*winograd_filter)(const struct cpu_winograd *w, const float *kernel, bool backward,
+                            float *u);
+    void (*winograd_forward)(const struct cpu_winograd *w, const float *x, const float *u,
+                             float *y, float *scratch);
+    void (*winograd_weights)(const struct cpu_winograd *w, const float *x, const float *dy,
+                             float *dkernel, float *scratch);
+    size_t (*winograd_scratch_floats)(void);
 
     /* probabilities = softmax(logits), one row; returns the sum of exp(logit - max) */
     float (*softmax)(const float *logits, float *probabilities, uint32_t count, float *max);

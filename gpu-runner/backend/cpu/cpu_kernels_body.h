@@ -295,6 +295,9 @@ static void add(float *restrict to, const float *restrict from, size_t count)
 
 #include "cpu_kernels_pool.h"
 #include "cpu_kernels_update.h"
+#ifdef __AVX512F__
+#include "cpu_kernels_winograd.h"
+#endif
 
 const struct cpu_kernels CPU_KERNELS_SYMBOL = {
     .name = CPU_KERNELS_NAME,
@@ -311,6 +314,12 @@ const struct cpu_kernels CPU_KERNELS_SYMBOL = {
     .max_pool_grad = max_pool_grad,
     .avg_pool = avg_pool,
     .avg_pool_grad = avg_pool_grad,
+#ifdef __AVX512F__
+    .winograd_filter = winograd_filter,
+    .winograd_forward = winograd_forward,
+    .winograd_weights = winograd_weights,
+    .winograd_scratch_floats = winograd_scratch_floats,
+#endif
     .softmax = softmax,
     .update = update,
     .sum_squares = sum_squares,
