@@ -1,0 +1,288 @@
+/*
+ * Goal: every way in which a job may end or a service may fail leaves the chain and the queue as
+ * gpu-runner/DESIGN.md says. Method: real runners on small jobs, with the queue, Redis and the store
+ * changed under them.
+ */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "nero/chain.h"
+#include "runner_world.h"
+
+static struct world world;
+
+static const char *const once[] = {"--once", "--checkpoint-steps", "5", NULL};
+static const char *const quick_stall[] = {"--once", "--stall-timeout", "0.3", NULL};
+
+static int open_world(void **state)
+{
+    (void)state;
+    world_open(&world);
+    return 0;
+}
+
+static int close_world(void **state)
+{
+    (void)state;
+    world_close(&world);
+    return 0;
+}
+
+static void too_large(struct job_spec *spec)
+{
+    spec->protocol.max_parameters = 10;
+}
+
+/* Which slot ended the job? 0: none. */
+static enum slot_kind terminal_kind(char text[SLOT_TEXT_BYTES])
+{
+    const struct chain_entry *terminal;
+    enum slot_kind kind = 0;
+    struct chain *chain;
+    struct trust *trust;
+    struct nero_err err = {0};
+
+    tiny_check(trust_open(world.store, world.run.name, NULL, &trust, &err), &err, "trust");
+    tiny_check(chain_open(world.store, trust, &world.job.id, bytes_as_view(&world.job.envelope),
+                          &chain, &err),
+               &err, "chain");
+    terminal = chain_terminal(chain);
+    text[0] = 0;
+    if (terminal != NULL) {
+        kind = terminal->slot.kind;
+        (void)snprintf(text, SLOT_TEXT_BYTES, "%s", terminal->slot.text);
+    }
+    chain_close(chain);
+    trust_close(trust);
+    return kind;
+}
+
+static void test_runner_ends__inadmissible_job_fails_for_good(void **state)
+{
+    char text[SLOT_TEXT_BYTES];
+    struct queue_job_info info;
+
+    (void)state;
+    world_begin_run(&world, "epochs:1", too_large);
+    world_start(&world, 0, once);
+    assert_int_equal(world_wait_end(&world, 0, 20000), 0);
+    assert_int_equal(terminal_kind(text), SLOT_FAILED);
+    assert_non_null(strstr(text, "parameters"));
+    world_job_state(&world, &info);
+    assert_string_equal(info.state, "dead");
+    world_end_run(&world);
+}
+
+static void other_class(struct job_spec *spec)
+{
+    (void)snprintf(spec->numeric_class, sizeof spec->numeric_class, "another machine");
+}
+
+/* No slot, no failure: the job waits in the lane of its class. */
+static void test_runner_ends__job_of_another_class_is_given_back(void **state)
+{
+    char text[SLOT_TEXT_BYTES];
+    struct queue_job_info info;
+
+    (void)state;
+    world_begin_run(&world, "epochs:1", other_class);
+    world_start(&world, 0, once);
+    assert_int_equal(world_wait_end(&world, 0, 20000), 0);
+    assert_int_equal(terminal_kind(text), 0);
+    assert_int_equal(world_slot_count(&world), 0);
+    world_job_state(&world, &info);
+    assert_string_equal(info.state, "ready");
+    assert_string_equal(info.numeric_class, "another machine");
+    assert_int_equal(info.failures, 0);
+    world_end_run(&world);
+}
+
+static void test_runner_ends__cancelled_job_stops(void **state)
+{
+    char text[SLOT_TEXT_BYTES];
+    struct queue_job_info info;
+    struct nero_err err = {0};
+    bool was_leased = false;
+
+    (void)state;
+    world_begin_run(&world, "epochs:1000", NULL);
+    world_start(&world, 0, once);
+    assert_true(world_wait_slots(&world, 3));
+    tiny_check(queue_cancel(world.queue, world.run.name, world.epoch, &world.job.id, &was_leased,
+                            &err),
+               &err, "cancel");
+    assert_true(was_leased);
+    assert_int_equal(world_wait_end(&world, 0, 10000), 0);
+    assert_true(world_log_has(&world, 0, "end=cancelled"));
+    world_job_state(&world, &info);
+    assert_string_equal(info.state, "gone");
+    assert_int_equal(terminal_kind(text), 0); /* the slot is the scheduler's to write */
+    world_end_run(&world);
+}
+
+static void test_runner_ends__drained_runner_gives_back_and_leaves(void **state)
+{
+    struct queue_job_info info;
+    struct nero_err err = {0};
+
+    (void)state;
+    world_begin_run(&world, "epochs:1000", NULL);
+    world_start(&world, 0, once);
+    assert_true(world_wait_slots(&world, 3));
+    tiny_check(queue_tell(world.queue, world.run.name, world.epoch, NULL, QUEUE_DRAIN, NULL, &err),
+               &err, "drain");
+    assert_int_equal(world_wait_end(&world, 0, 10000), 75);
+    world_job_state(&world, &info);
+    assert_string_equal(info.state, "ready");
+    assert_int_equal(info.preemptions, 1);
+    world_end_run(&world);
+}
+
+/* The note has the form that the scheduler shows; the checkpoint that is asked for is written. */
+static void test_runner_ends__beat_tells_progress_and_takes_orders(void **state)
+{
+    static const char *const rarely[] = {"--once", NULL};
+    struct queue_job_info info;
+    struct nero_err err = {0};
+    unsigned epoch;
+    unsigned epochs;
+
+    (void)state;
+    world_begin_run(&world, "epochs:500", NULL);
+    world_start(&world, 0, rarely);
+    assert_true(world_wait_slots(&world, 1));
+    world_pass(&world, WORLD_LEASE_MS);
+    world_job_state(&world, &info);
+    assert_string_equal(info.state, "leased");
+    assert_int_equal(sscanf(info.note, "epoch=%u/%u step=", &epoch, &epochs), 2);
+    assert_int_equal(epochs, 500);
+    assert_non_null(strstr(info.note, " phase="));
+    assert_int_equal(world_slot_count(&world), 1);
+    tiny_check(queue_tell(world.queue, world.run.name, world.epoch, NULL, QUEUE_CHECKPOINT_NOW,
+                          NULL, &err),
+               &err, "tell");
+    assert_true(world_wait_slots(&world, 2));
+    world_pass(&world, WORLD_LEASE_MS);
+    assert_int_equal(world_slot_count(&world), 2); /* one order, one checkpoint */
+    world_job_state(&world, &info);
+    assert_true(info.numeric_class[0] != 0); /* bound to the class of its checkpoint */
+    world_signal(&world, 0, SIGKILL);
+    (void)world_wait_end(&world, 0, 5000);
+    world_end_run(&world);
+}
+
+/* Redis is killed and stays away, then comes back emptied: the runner goes on all the while, and what
+ * is submitted again is adopted, not done twice. */
+static void test_runner_ends__outlives_redis(void **state)
+{
+    struct result_provenance provenance;
+    struct nero_err err = {0};
+    bool restarted = false;
+    struct bytes outcome;
+    uint64_t slots;
+
+    (void)state;
+    world_begin_run(&world, "epochs:40", NULL);
+    world_start(&world, 0, once);
+    assert_true(world_wait_slots(&world, 3));
+    assert_int_equal(kill(redis_child_pid(world.redis), SIGKILL), 0);
+    slots = world_slot_count(&world);
+    assert_true(world_wait_slots(&world, slots + 3));
+    tiny_check(redis_child_check(world.redis, &restarted, &err), &err, "restart");
+    assert_true(restarted);
+    queue_close(world.queue);
+    tiny_check(queue_open(redis_child_url(world.redis), &world.queue, &err), &err, "queue");
+    tiny_check(queue_drop(world.queue, world.run.name, world.epoch, &err), &err, "flush");
+    world_submit(&world);
+    assert_int_equal(world_wait_end(&world, 0, 30000), 0);
+    bytes_init(&outcome, RESULT_BYTES_MAX);
+    world_outcome(&world, &outcome, &provenance);
+    bytes_fini(&outcome);
+    assert_int_equal(provenance.attempts, 1);
+    world_end_run(&world);
+}
+
+/* Crash point 8: the final slot is there, Redis was not told. No work is done again. */
+static void test_runner_ends__known_result_is_only_told(void **state)
+{
+    uint64_t slots;
+
+    (void)state;
+    world_begin_run(&world, "epochs:1", NULL);
+    world_start(&world, 0, once);
+    assert_int_equal(world_wait_end(&world, 0, 20000), 0);
+    slots = world_slot_count(&world);
+    world_submit(&world);
+    world_start(&world, 0, once);
+    assert_int_equal(world_wait_end(&world, 0, 20000), 0);
+    assert_true(world_log_has(&world, 0, "end=known"));
+    assert_int_equal(world_slot_count(&world), slots);
+    world_end_run(&world);
+}
+
+/* The store is away when the work is done: the runner waits with the result and keeps its lease. */
+static void test_runner_ends__waits_for_the_store(void **state)
+{
+    struct result_provenance provenance;
+    struct queue_job_info info;
+    struct bytes outcome;
+
+    (void)state;
+    world_begin_run(&world, "epochs:30", NULL);
+    world_start(&world, 0, quick_stall);
+    assert_true(world_wait_slots(&world, 1));
+    world_pass(&world, WORLD_LEASE_MS); /* the heartbeat has its connection */
+    world_cut_off(&world, 0, true);
+    assert_true(world_wait_log(&world, 0, "job.waiting"));
+    world_pass(&world, 2 * WORLD_LEASE_MS);
+    world_job_state(&world, &info);
+    assert_string_equal(info.state, "leased");
+    world_cut_off(&world, 0, false);
+    assert_int_equal(world_wait_end(&world, 0, 30000), 0);
+    bytes_init(&outcome, RESULT_BYTES_MAX);
+    world_outcome(&world, &outcome, &provenance);
+    bytes_fini(&outcome);
+    world_end_run(&world);
+}
+
+static void test_runner_ends__bad_input_ends_with_2(void **state)
+{
+    static const char *const cases[][4] = {
+        {"--checkpoint-seconds", "nan", NULL},
+        {"--no-such-option", NULL},
+        {"--backend", "abacus", NULL},
+        {"--join-token", "/dev/null", NULL},
+    };
+
+    (void)state;
+    world_begin_run(&world, "epochs:1", NULL);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        world_start(&world, 0, cases[i]);
+        assert_int_equal(world_wait_end(&world, 0, 10000), 2);
+    }
+    world_end_run(&world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_runner_ends__inadmissible_job_fails_for_good),
+        cmocka_unit_test(test_runner_ends__job_of_another_class_is_given_back),
+        cmocka_unit_test(test_runner_ends__cancelled_job_stops),
+        cmocka_unit_test(test_runner_ends__drained_runner_gives_back_and_leaves),
+        cmocka_unit_test(test_runner_ends__beat_tells_progress_and_takes_orders),
+        cmocka_unit_test(test_runner_ends__outlives_redis),
+        cmocka_unit_test(test_runner_ends__known_result_is_only_told),
+        cmocka_unit_test(test_runner_ends__waits_for_the_store),
+        cmocka_unit_test(test_runner_ends__bad_input_ends_with_2),
+    };
+
+    return cmocka_run_group_tests(tests, open_world, close_world);
+}

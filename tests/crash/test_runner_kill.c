@@ -1,0 +1,292 @@
+/*
+ * Goal: whatever happens to a runner, the job ends once, with the outcome that it would have had.
+ * Method: one small real training job on the shipped images, done once undisturbed; then the same
+ * job in other runs, under kills, stops and damage, and its outcome's bytes are compared.
+ */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "nero/clock.h"
+#include "nero/layout.h"
+#include "runner_world.h"
+
+#define BUDGET "epochs:8"
+
+static struct world world;
+static struct bytes expected;
+
+static const char *const often[] = {"--once", "--checkpoint-steps", "5", NULL};
+static const char *const always[] = {"--once", "--checkpoint-steps", "1", NULL};
+static const char *const at_ease[] = {"--once", NULL};
+
+static int open_world(void **state)
+{
+    (void)state;
+    world_open(&world);
+    bytes_init(&expected, RESULT_BYTES_MAX);
+    return 0;
+}
+
+static int close_world(void **state)
+{
+    (void)state;
+    bytes_fini(&expected);
+    world_close(&world);
+    return 0;
+}
+
+static void check_outcome(struct result_provenance *provenance)
+{
+    struct bytes outcome;
+
+    bytes_init(&outcome, RESULT_BYTES_MAX);
+    world_outcome(&world, &outcome, provenance);
+    assert_true(expected.bytes > 0);
+    assert_true(bytes_view_equal(bytes_as_view(&outcome), bytes_as_view(&expected)));
+    bytes_fini(&outcome);
+    world_end_run(&world);
+}
+
+/* The first test: all others compare with it. No checkpoint is ever written here. */
+static void test_runner_kill__undisturbed(void **state)
+{
+    struct result_provenance provenance;
+    int64_t start_ns = clock_mono_ns(clock_system());
+
+    (void)state;
+    world_begin_run(&world, BUDGET, NULL);
+    world_start(&world, 0, at_ease);
+    assert_int_equal(world_wait_end(&world, 0, 30000), 0);
+    world_outcome(&world, &expected, &provenance);
+    assert_int_equal(provenance.attempts, 1);
+    assert_int_equal(world_slot_count(&world), 2);
+    world_end_run(&world);
+    (void)printf("undisturbed: %.2f s\n", clock_seconds_since(clock_system(), start_ns));
+}
+
+/* Kill, start again, kill. With a checkpoint at every step most kills fall into writing one. */
+static void kill_at_random(int kills, const char *const *arguments)
+{
+    struct result_provenance provenance;
+    uint32_t in_work = 0;
+
+    world_begin_run(&world, BUDGET, NULL);
+    for (int i = 0; i < kills; i++) {
+        uint64_t slots = world_slot_count(&world);
+
+        world_start(&world, 0, arguments);
+        if (rng_below(&world.random, 5) != 0) { /* else: while it starts */
+            assert_true(world_wait_slots(&world, slots + 1));
+        }
+        world_pass(&world, rng_between(&world.random, 0, 200));
+        if (world.runners[0].pid == 0) {
+            break; /* done already */
+        }
+        world_signal(&world, 0, SIGKILL);
+        assert_int_equal(world_wait_end(&world, 0, 5000), -1);
+        in_work += world_slot_count(&world) > slots;
+        world_pass(&world, WORLD_LEASE_MS + 50); /* --once would find nothing before */
+    }
+    world_start(&world, 0, arguments);
+    assert_int_equal(world_wait_end(&world, 0, 30000), 0);
+    check_outcome(&provenance);
+    (void)printf("%u attempts, %u killed at work\n", provenance.attempts, in_work);
+    assert_true(in_work > 0);
+}
+
+static void test_runner_kill__sigkill_at_random_moments(void **state)
+{
+    (void)state;
+    kill_at_random(5, often);
+}
+
+static void test_runner_kill__sigkill_while_writing_checkpoints(void **state)
+{
+    (void)state;
+    kill_at_random(5, always);
+}
+
+static void test_runner_kill__sigterm_commits_releases_and_ends_with_75(void **state)
+{
+    struct result_provenance provenance;
+    struct queue_job_info info;
+    int64_t start_ns;
+    uint64_t slots;
+
+    (void)state;
+    world_begin_run(&world, BUDGET, NULL);
+    world_start(&world, 0, at_ease);
+    assert_true(world_wait_log(&world, 0, "epoch.ended"));
+    start_ns = clock_mono_ns(clock_system());
+    world_signal(&world, 0, SIGTERM);
+    assert_int_equal(world_wait_end(&world, 0, 5000), 75);
+    assert_true(clock_seconds_since(clock_system(), start_ns) < 2.0);
+    slots = world_slot_count(&world);
+    assert_int_equal(slots, 2); /* takeover, checkpoint on notice */
+    world_job_state(&world, &info);
+    assert_string_equal(info.state, "ready"); /* at once, not after the lease */
+    assert_int_equal(info.preemptions, 1);
+    assert_int_equal(info.lost_leases, 0);
+    assert_int_equal(info.failures, 0);
+    world_start(&world, 0, at_ease);
+    assert_int_equal(world_wait_end(&world, 0, 30000), 0);
+    assert_true(world_log_has(&world, 0, "restored_from=1"));
+    check_outcome(&provenance);
+    assert_int_equal(provenance.attempts, 2);
+    assert_int_equal(provenance.preemptions, 1);
+}
+
+/* The parent's end of the enrolment socket closes: as SIGTERM. */
+static void test_runner_kill__parents_death_stops_it(void **state)
+{
+    struct result_provenance provenance;
+
+    (void)state;
+    world_begin_run(&world, BUDGET, NULL);
+    world_start(&world, 0, at_ease);
+    assert_true(world_wait_log(&world, 0, "epoch.ended"));
+    world_hang_up(&world, 0);
+    assert_int_equal(world_wait_end(&world, 0, 5000), 75);
+    world_start(&world, 0, at_ease);
+    assert_int_equal(world_wait_end(&world, 0, 30000), 0);
+    check_outcome(&provenance);
+}
+
+/* A sleeper wakes while its successor works, or after it has ended: it must not touch anything. */
+static void sleep_past_the_lease(bool wake_late)
+{
+    struct result_provenance provenance;
+    uint64_t slots;
+
+    world_begin_run(&world, BUDGET, NULL);
+    world_start(&world, 0, often);
+    assert_true(world_wait_slots(&world, 3));
+    world_signal(&world, 0, SIGSTOP);
+    world_pass(&world, WORLD_LEASE_MS + 200);
+    slots = world_slot_count(&world);
+    world_start(&world, 1, often);
+    assert_true(world_wait_slots(&world, slots + 2)); /* its takeover and a checkpoint */
+    if (wake_late) {
+        assert_int_equal(world_wait_end(&world, 1, 30000), 0);
+    }
+    world_signal(&world, 0, SIGCONT);
+    assert_int_equal(world_wait_end(&world, 0, 30000), 0);
+    assert_true(world_log_has(&world, 0, wake_late ? "end=known" : "end=lost"));
+    assert_int_equal(world_wait_end(&world, 1, 30000), 0);
+    assert_true(world_log_has(&world, 1, "end=done"));
+    check_outcome(&provenance);
+    assert_int_equal(provenance.attempts, 2);
+}
+
+static void test_runner_kill__sleeper_is_fenced_while_another_works(void **state)
+{
+    (void)state;
+    sleep_past_the_lease(false);
+}
+
+static void test_runner_kill__sleeper_is_fenced_after_the_end(void **state)
+{
+    (void)state;
+    sleep_past_the_lease(true);
+}
+
+enum damage { DAMAGE_STATE_BIT, DAMAGE_STATE_CUT, DAMAGE_SLOT_BIT, DAMAGE_SLOT_CUT };
+
+/* The newest blob of the run: the state that was written last. */
+static void newest_state(const struct chain_entry *entry, char out[LAYOUT_KEY_BYTES])
+{
+    assert_int_equal(entry->slot.kind, SLOT_CHECKPOINT);
+    layout_blob(out, world.run.name, &entry->slot.blobs[0].hash);
+}
+
+static uint64_t damage_newest(enum damage damage)
+{
+    char object[LAYOUT_KEY_BYTES];
+    const struct chain_entry *entry;
+    struct chain *chain;
+    struct trust *trust;
+    struct nero_err err = {0};
+    uint64_t number;
+
+    tiny_check(trust_open(world.store, world.run.name, NULL, &trust, &err), &err, "trust");
+    tiny_check(chain_open(world.store, trust, &world.job.id, bytes_as_view(&world.job.envelope),
+                          &chain, &err),
+               &err, "chain");
+    entry = chain_checkpoint(chain, UINT64_MAX);
+    assert_non_null(entry);
+    number = entry->number;
+    if (damage == DAMAGE_STATE_BIT || damage == DAMAGE_STATE_CUT) {
+        newest_state(entry, object);
+    } else {
+        layout_slot(object, world.run.name, &world.job.id, number);
+    }
+    tiny_damage(world.store, object, damage == DAMAGE_STATE_CUT || damage == DAMAGE_SLOT_CUT);
+    chain_close(chain);
+    trust_close(trust);
+    return number;
+}
+
+/* Noticed, named in the log, and the checkpoint before is taken. */
+static void damage_and_resume(enum damage damage)
+{
+    struct result_provenance provenance;
+    uint64_t number;
+    char text[64];
+
+    world_begin_run(&world, BUDGET, NULL);
+    world_start(&world, 0, often);
+    assert_true(world_wait_slots(&world, 4));
+    world_signal(&world, 0, SIGTERM); /* so that the next one need not wait for the lease */
+    assert_int_equal(world_wait_end(&world, 0, 5000), 75);
+    number = damage_newest(damage);
+    world_start(&world, 0, often);
+    assert_int_equal(world_wait_end(&world, 0, 30000), 0);
+    (void)snprintf(text, sizeof text, "%s.damaged", damage <= DAMAGE_STATE_CUT ? "checkpoint"
+                                                                               : "slot");
+    assert_true(world_log_has(&world, 0, text));
+    (void)snprintf(text, sizeof text, "slot=%llu ", (unsigned long long)number);
+    assert_true(world_log_has(&world, 0, text));
+    (void)snprintf(text, sizeof text, "restored_from=%llu ", (unsigned long long)number - 1);
+    assert_true(world_log_has(&world, 0, text));
+    check_outcome(&provenance);
+    /* Steps between the two are known to be done twice only where the newer slot can be read. */
+    assert_true(provenance.steps_redone > 0 || damage > DAMAGE_STATE_CUT);
+}
+
+static void test_runner_kill__damaged_state_falls_back(void **state)
+{
+    (void)state;
+    damage_and_resume(DAMAGE_STATE_BIT);
+    damage_and_resume(DAMAGE_STATE_CUT);
+}
+
+static void test_runner_kill__damaged_slot_falls_back(void **state)
+{
+    (void)state;
+    damage_and_resume(DAMAGE_SLOT_BIT);
+    damage_and_resume(DAMAGE_SLOT_CUT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_runner_kill__undisturbed),
+        cmocka_unit_test(test_runner_kill__sigkill_at_random_moments),
+        cmocka_unit_test(test_runner_kill__sigkill_while_writing_checkpoints),
+        cmocka_unit_test(test_runner_kill__sigterm_commits_releases_and_ends_with_75),
+        cmocka_unit_test(test_runner_kill__parents_death_stops_it),
+        cmocka_unit_test(test_runner_kill__sleeper_is_fenced_while_another_works),
+        cmocka_unit_test(test_runner_kill__sleeper_is_fenced_after_the_end),
+        cmocka_unit_test(test_runner_kill__damaged_state_falls_back),
+        cmocka_unit_test(test_runner_kill__damaged_slot_falls_back),
+    };
+
+    return cmocka_run_group_tests(tests, open_world, close_world);
+}

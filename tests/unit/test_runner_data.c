@@ -1,0 +1,191 @@
+/*
+ * Goal: a data set comes from the store once, is never believed without its hash, and a bad cache
+ * costs a download and nothing else. Method: a store in memory, a cache in a fresh folder; objects
+ * and files are removed and damaged between loads.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "nero/layout.h"
+#include "runner_data.h"
+#include "tests/support/tiny_run.h"
+
+struct world {
+    char folder[64];
+    char cache[96];
+    struct storage *store;
+    struct tiny_run run;
+    struct runner_data *data;
+};
+
+static int world_open(void **state)
+{
+    struct world *world = calloc(1, sizeof *world);
+    struct nero_err err = {0};
+
+    assert_non_null(world);
+    (void)snprintf(world->folder, sizeof world->folder, "/tmp/nero-data-XXXXXX");
+    assert_non_null(mkdtemp(world->folder));
+    (void)snprintf(world->cache, sizeof world->cache, "%s/a/b", world->folder);
+    tiny_check(storage_open("mem:", true, &world->store, &err), &err, "store");
+    tiny_run_create(&world->run, world->store, "data-test", 8, 40, RUN_SAME_CLASS);
+    tiny_check(runner_data_create(world->store, world->cache, &world->data, &err), &err, "data");
+    *state = world;
+    return 0;
+}
+
+static int world_close(void **state)
+{
+    struct world *world = *state;
+    char command[128];
+
+    runner_data_destroy(world->data);
+    storage_close(world->store);
+    (void)snprintf(command, sizeof command, "rm -r %s", world->folder);
+    assert_int_equal(system(command), 0);
+    free(world);
+    return 0;
+}
+
+/* As a runner that starts anew. */
+static enum nero_status load_afresh(struct world *world, const struct dataset **out,
+                                    struct nero_err *err)
+{
+    runner_data_destroy(world->data);
+    tiny_check(runner_data_create(world->store, world->cache, &world->data, err), err, "data");
+    return runner_data_load(world->data, &world->run.dataset_id, out, err);
+}
+
+static void cached_file(const struct world *world, const struct hash *blob, char out[256])
+{
+    char hex[HASH_HEX_BYTES];
+
+    hash_to_hex(hex, blob);
+    (void)snprintf(out, 256, "%s/%s", world->cache, hex);
+}
+
+static void test_runner_data__loads_once_and_then_from_the_cache(void **state)
+{
+    struct world *world = *state;
+    const struct dataset *dataset;
+    char object[LAYOUT_KEY_BYTES];
+    struct hash found;
+    struct nero_err err = {0};
+
+    tiny_check(runner_data_load(world->data, &world->run.dataset_id, &dataset, &err), &err, "load");
+    assert_int_equal(dataset->train_count, 40);
+    found = hash_of(dataset->train);
+    assert_true(hash_equal(&found, &world->run.dataset.train));
+    found = hash_of(dataset->test);
+    assert_true(hash_equal(&found, &world->run.dataset.test));
+    layout_data_blob(object, &world->run.dataset.train);
+    tiny_check(storage_remove(world->store, object, &err), &err, "remove");
+    tiny_check(load_afresh(world, &dataset, &err), &err, "load from the cache");
+    found = hash_of(dataset->train);
+    assert_true(hash_equal(&found, &world->run.dataset.train));
+}
+
+static void test_runner_data__damaged_cache_is_fetched_anew(void **state)
+{
+    struct world *world = *state;
+    const struct dataset *dataset;
+    struct nero_err err = {0};
+    char path[256];
+    FILE *file;
+
+    tiny_check(load_afresh(world, &dataset, &err), &err, "load");
+    cached_file(world, &world->run.dataset.train, path);
+    for (int kind = 0; kind < 3; kind++) {
+        file = fopen(path, kind == 0 ? "r+b" : "wb"); /* a byte changed; short; empty */
+        assert_non_null(file);
+        assert_true(kind == 2 || fputc('x', file) == 'x');
+        assert_int_equal(fclose(file), 0);
+        tiny_check(load_afresh(world, &dataset, &err), &err, "load");
+        tiny_check(dataset_check(dataset, &err), &err, "check");
+    }
+}
+
+static void test_runner_data__without_a_cache_it_still_works(void **state)
+{
+    struct world *world = *state;
+    const struct dataset *dataset;
+    struct nero_err err = {0};
+
+    (void)snprintf(world->cache, sizeof world->cache, "/proc/nero-no-such-folder");
+    tiny_check(load_afresh(world, &dataset, &err), &err, "load");
+    tiny_check(dataset_check(dataset, &err), &err, "check");
+}
+
+static void test_runner_data__damage_in_the_store_is_told(void **state)
+{
+    struct world *world = *state;
+    const struct dataset *dataset;
+    char object[LAYOUT_KEY_BYTES];
+    struct nero_err err = {0};
+
+    layout_data_blob(object, &world->run.dataset.train);
+    tiny_damage(world->store, object, false);
+    assert_int_equal(load_afresh(world, &dataset, &err), NERO_CORRUPT);
+    tiny_damage(world->store, object, true);
+    assert_int_equal(load_afresh(world, &dataset, &err), NERO_CORRUPT);
+    tiny_check(storage_remove(world->store, object, &err), &err, "remove");
+    assert_int_equal(load_afresh(world, &dataset, &err), NERO_NOT_FOUND);
+    layout_dataset(object, &world->run.dataset_id);
+    tiny_damage(world->store, object, false);
+    assert_int_equal(load_afresh(world, &dataset, &err), NERO_CORRUPT);
+    assert_non_null(strstr(err.message, "data set"));
+}
+
+/* Right hash, wrong content: a label outside the classes. */
+static void test_runner_data__labels_out_of_range_are_corrupt(void **state)
+{
+    struct world *world = *state;
+    uint8_t images[2 * 193] = {3};
+    struct run_dataset dataset = world->run.dataset;
+    const struct dataset *loaded;
+    char object[LAYOUT_KEY_BYTES];
+    struct nero_err err = {0};
+    struct bytes record;
+    struct hash id;
+
+    images[193] = 4; /* classes are 0 to 3 */
+    dataset.train_count = 2;
+    dataset.train = hash_of(bytes_view_of(images, sizeof images));
+    layout_data_blob(object, &dataset.train);
+    tiny_check(storage_put(world->store, object, bytes_view_of(images, sizeof images), &err), &err,
+               "put");
+    bytes_init(&record, RUN_CONTROL_BYTES_MAX);
+    tiny_check(run_dataset_encode(&dataset, &record, &err), &err, "encode");
+    id = run_dataset_id(bytes_as_view(&record));
+    layout_dataset(object, &id);
+    tiny_check(storage_put(world->store, object, bytes_as_view(&record), &err), &err, "put");
+    assert_int_equal(runner_data_load(world->data, &id, &loaded, &err), NERO_CORRUPT);
+    bytes_fini(&record);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_runner_data__loads_once_and_then_from_the_cache,
+                                        world_open, world_close),
+        cmocka_unit_test_setup_teardown(test_runner_data__damaged_cache_is_fetched_anew,
+                                        world_open, world_close),
+        cmocka_unit_test_setup_teardown(test_runner_data__without_a_cache_it_still_works,
+                                        world_open, world_close),
+        cmocka_unit_test_setup_teardown(test_runner_data__damage_in_the_store_is_told, world_open,
+                                        world_close),
+        cmocka_unit_test_setup_teardown(test_runner_data__labels_out_of_range_are_corrupt,
+                                        world_open, world_close),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
