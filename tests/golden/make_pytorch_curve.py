@@ -3,7 +3,8 @@
 
 Made once; running it again needs torch and gives the same files up to the last digits.
 
-The networks are those of tests/support/tiny_net.c, written out by hand from the rules of
+The networks are those of tests/support/tiny_net.c, the branched one with SiLU throughout (a ReLU that
+flips on rounding sends its curve another way within a few steps), written out by hand from the rules of
 gpu-runner/net and codec/include/nero/graph.h, with the same names of weights. Everything is computed
 in float64, so that the recorded curve is the mathematical one and the engine's distance from it is
 its own float32 rounding. Where PyTorch and Keras differ, Keras is re-expressed here:
@@ -118,13 +119,13 @@ def branched(m, x):
     wide = F.silu(m.bn(stem, "u01.n002"))
     wide = F.silu(m.bn(m.conv(wide, "u01.n004"), "u01.n005"))
     wide = m.conv(F.pad(wide, (1, 1, 1, 1)), "u01.n007")
-    small = m.bn(F.relu(m.conv(stem, "u02.n008", 2)), "u02.n010")
+    small = m.bn(F.silu(m.conv(stem, "u02.n008", 2)), "u02.n010")
     x = torch.cat([aligned(stem, 7), aligned(wide, 7), small], 1)
-    x = m.bn(F.relu(x), "u03.n017")
+    x = m.bn(F.silu(x), "u03.n017")
     x = m.conv(F.pad(x, (1, 1, 1, 1)), "u03.n018")
     x = F.silu(m.bn(m.conv(x, "u04.n019"), "u04.n020"))
     x = F.avg_pool2d(x, 3, 2, padding=1, count_include_pad=False)
-    return m.fc(F.relu(m.fc(x, "u05.n023")), "u06.n025")
+    return m.fc(F.silu(m.fc(x, "u05.n023")), "u06.n025")
 
 
 NETWORKS = {"plain": (PLAIN, plain), "branched": (BRANCHED, branched)}

@@ -188,6 +188,21 @@ static void load_weights(struct replay *replay, const char *net_name)
     safetensors_file_fini(&weights);
 }
 
+/* Without ReLU nothing flips on rounding; the branched network's curve would not bear it. */
+static void use_silu(struct phenotype *phenotype)
+{
+    for (uint32_t i = 0; i < phenotype->unit_count; i++) {
+        struct phenotype_unit *unit = &phenotype->units[i];
+
+        if (unit->conv.activation == PHENOTYPE_RELU) {
+            unit->conv.activation = PHENOTYPE_SILU;
+        }
+        if (unit->fc_activation == PHENOTYPE_RELU) {
+            unit->fc_activation = PHENOTYPE_SILU;
+        }
+    }
+}
+
 static void replay_open(struct replay *replay, const char *backend, const struct curve *curve)
 {
     struct net_options training = {.batch = BATCH, .training = true, .bn_momentum = 0.9f};
@@ -197,6 +212,9 @@ static void replay_open(struct replay *replay, const char *backend, const struct
 
     memset(replay, 0, sizeof(*replay));
     tiny_net_make(curve->net, &replay->phenotype);
+    if (curve->net == TINY_NET_BRANCHED) {
+        use_silu(&replay->phenotype);
+    }
     assert_int_equal(backend_create(backend, &replay->backend, &err), NERO_OK);
     assert_int_equal(graph_build(&replay->phenotype, &replay->graph, &err), NERO_OK);
     assert_int_equal(optimiser_init(&replay->optimiser, &replay->graph, &curve->learning, l2, &err),
