@@ -1,0 +1,300 @@
+/*
+ * Goal: a preset becomes the run record that it says, or is refused with file, key and reason.
+ * Method: the shipped presets; presets written to a temporary folder, each wrong in one thing;
+ * overrides; allocation failures.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "nero/mem.h"
+#include "preset.h"
+
+#define SHIPPED NERO_SOURCE_DIR "/presets/"
+
+static char folder[] = "/tmp/nero-preset-XXXXXX";
+
+static const char *in_folder(const char *file)
+{
+    static char path[256];
+
+    (void)snprintf(path, sizeof path, "%s/%s", folder, file);
+    return path;
+}
+
+static void write_text(const char *file, const char *text)
+{
+    FILE *out = fopen(in_folder(file), "wb");
+
+    assert_non_null(out);
+    assert_int_equal(fputs(text, out) >= 0, 1);
+    assert_int_equal(fclose(out), 0);
+}
+
+static void load(const char *path, struct preset *out)
+{
+    struct nero_err err = {0};
+
+    if (preset_load(path, NULL, 0, out, &err) != NERO_OK) {
+        fail_msg("%s", err.message);
+    }
+}
+
+static void test_preset__paper_values(void **state)
+{
+    struct preset preset;
+    const struct run_search *search = &preset.record.search;
+
+    (void)state;
+    load(SHIPPED "nero-net.yaml", &preset);
+    assert_int_equal(preset.record.strategy, RUN_EVOLVE);
+    assert_int_equal(preset.record.resume_policy, RUN_SAME_CLASS);
+    assert_false(preset.has_seed);
+    assert_string_equal(preset.dataset, "cifar10");
+    assert_int_equal(search->generations, 100);
+    assert_int_equal(search->lambda, 4);
+    assert_true(search->reevaluate_parent);
+    assert_true(search->beta == 4.0 && search->warmup_threshold == 0.8 && search->penalty == -1.0);
+    assert_true(search->rates.add_unit == 0.25 && search->rates.replicate_unit == 0.35);
+    assert_true(search->rates.train_longer == 0.10 && search->rates.float_sigma == 0.15);
+    assert_int_equal(search->budget.kind, JOB_SECONDS);
+    assert_int_equal(search->budget.amount, 600);
+    assert_int_equal(search->budget_cap, 1800);
+    assert_int_equal(search->module_count, 5);
+    assert_string_equal(search->modules[1].symbol, "features");
+    assert_int_equal(search->modules[1].units_max, 30);
+    assert_int_equal(search->modules[1].levels_back, 5);
+    assert_true(search->modules[1].allow_skip && !search->modules[0].allow_skip);
+    assert_string_equal(search->learning_symbol, "learning");
+    assert_int_equal(preset.record.protocol.train_count, 43000);
+    assert_true(preset.record.protocol.attack.epsilon == 8.0 / 255.0);
+    assert_int_equal(preset.record.protocol.attack.kind, JOB_ATTACK_FGSM);
+    assert_true(preset.record.protocol.bn_momentum == 0.99 && preset.record.protocol.l2 == 5e-4);
+    assert_true(preset.record.grammar.bytes > 1000 && preset.record.preset.bytes > 300);
+    preset_fini(&preset);
+}
+
+static void test_preset__demo_values(void **state)
+{
+    struct preset preset;
+
+    (void)state;
+    load(SHIPPED "demo.yaml", &preset);
+    assert_string_equal(preset.dataset, "cifar10-small");
+    assert_int_equal(preset.record.search.budget.kind, JOB_EPOCHS);
+    assert_int_equal(preset.record.search.budget.amount, 8);
+    assert_int_equal(preset.record.search.budget_cap, 16);
+    assert_int_equal(preset.record.protocol.max_macs, 2500000);
+    assert_true(preset.record.protocol.attack.epsilon == 2.0 / 255.0);
+    assert_int_equal(preset.runners, 2);
+    preset_fini(&preset);
+    load(SHIPPED "smoke.yaml", &preset);
+    assert_int_equal(preset.record.search.budget.kind, JOB_STEPS);
+    assert_true(preset.record.search.warmup_threshold == 0.0);
+    preset_fini(&preset);
+}
+
+static void test_preset__overrides(void **state)
+{
+    static const char *const overrides[] = {"search.generations=7", "seed=42",
+                                            "search.rates.add_unit=0.5", "strategy=random",
+                                            "protocol.attack.epsilon=0.25", "search.budget=steps:4",
+                                            "search.budget_cap=steps:9"};
+    struct preset preset;
+    struct nero_err err = {0};
+
+    (void)state;
+    if (preset_load(SHIPPED "demo.yaml", overrides, 7, &preset, &err) != NERO_OK) {
+        fail_msg("%s", err.message);
+    }
+    assert_int_equal(preset.record.search.generations, 7);
+    assert_int_equal(preset.record.search.lambda, 4);
+    assert_int_equal(preset.record.search.module_count, 4);
+    assert_true(preset.has_seed && preset.record.seed == 42);
+    assert_true(preset.record.search.rates.add_unit == 0.5);
+    assert_true(preset.record.search.rates.remove_unit == 0.25);
+    assert_int_equal(preset.record.strategy, RUN_RANDOM);
+    assert_true(preset.record.protocol.attack.epsilon == 0.25);
+    assert_int_equal(preset.record.search.budget.kind, JOB_STEPS);
+    assert_int_equal(preset.record.search.budget_cap, 9);
+    assert_non_null(memmem(preset.record.preset.data, preset.record.preset.bytes,
+                           "\n# override: search.generations=7\n", 34));
+    preset_fini(&preset);
+}
+
+static void test_preset__refuses_bad_overrides(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *says;
+    } table[] = {
+        {"search.generations", "is not key=value"},
+        {"=3", "is not key=value"},
+        {"search.generations=", "is not key=value"},
+        {"search..lambda=3", "a key is names with dots"},
+        {"search.modules[0].units_max=3", "entries of lists cannot be set"},
+        {"search.generations=3\nseed: 4", "control character"},
+        {"search.genrations=3", "genrations"},
+        {"search.generations=many", "search.generations"},
+        {"search.generations=0", "generations"},
+        {"search.generations=-1", "generations"},
+        {"search.rates.add_unit=1.5", "add_unit"},
+        {"search.warmup_threshold=2", "warmup_threshold"},
+        {"search.budget=epochs:0", "search.budget"},
+        {"search.budget=weeks:1", "search.budget"},
+        {"search.budget=steps:1", "search.budget_cap"},
+        {"search.budget_cap=epochs:4", "search.budget_cap"},
+        {"protocol.attack.epsilon=8/0", "protocol.attack.epsilon"},
+        {"protocol.attack.epsilon=8/", "protocol.attack.epsilon"},
+        {"protocol.attack.epsilon=inf", "protocol.attack.epsilon"},
+        {"protocol.attack.epsilon=2", "epsilon"},
+        {"protocol.attack.kind=none", "protocol.attack.kind"},
+        {"protocol.attack.kind=cw", "attack.kind"},
+        {"protocol.train_count=0", "train_count"},
+        {"grammar=none.bnf", "none.bnf"},
+        {"search.learning_symbol=softmax", "softmax"},
+        {"run.lease_ms=1", "run.lease_ms"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        struct preset preset;
+        struct nero_err err = {0};
+        enum nero_status status =
+            preset_load(SHIPPED "demo.yaml", &table[i].text, 1, &preset, &err);
+
+        if (status == NERO_OK || strstr(err.message, table[i].says) == NULL) {
+            fail_msg("\"%s\" for %s", err.message, table[i].text);
+        }
+    }
+}
+
+#define MODULES                                                                                    \
+    "  modules:\n"                                                                                 \
+    "    - {symbol: features, units_min: 1, units_max: 3, initial_min: 1, initial_max: 2, "        \
+    "levels_back: 3, allow_skip: true}\n"                                                          \
+    "    - {symbol: softmax, units_min: 1, units_max: 1, initial_min: 1, initial_max: 1, "         \
+    "levels_back: 1, allow_skip: false}\n"
+#define GOOD "dataset: x\ngrammar: g.bnf\nsearch:\n" MODULES
+
+static void test_preset__refuses_with_file_key_and_reason(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *says;
+    } table[] = {
+        {"", "dataset: is required"},
+        {"grammar: g.bnf\nsearch:\n" MODULES, "dataset: is required"},
+        {"dataset: x\nsearch:\n" MODULES, "grammar: is required"},
+        {"dataset: x\ngrammar: g.bnf\n", "search.modules: is required"},
+        {GOOD "unknown: 3\n", "unknown"},
+        {GOOD "  lamda: 3\n", "lamda"},
+        {GOOD "  lambda: three\n", "search.lambda"},
+        {GOOD "  lambda: 1.5\n", "search.lambda"},
+        {GOOD "  reevaluate_parent: yes\n", "search.reevaluate_parent"},
+        {GOOD "  lambda: 4\n  lambda: 5\n", "lambda"},
+        {GOOD "  beta: nan\n", "search.beta"},
+        {GOOD "strategy: climb\n", "strategy"},
+        {"dataset: x\ngrammar: g.bnf\nsearch:\n  modules: []\n", "search.modules"},
+        {"dataset: x\ngrammar: g.bnf\nsearch:\n  modules:\n    - {symbol: softmax}\n",
+         "search.modules[0]"},
+        {"dataset: x\ngrammar: g.bnf\nsearch: 3\n", "search"},
+        {"- 1\n", "p.yaml"},
+        {"{", "p.yaml"},
+        {"dataset: x\ngrammar: bad.bnf\nsearch:\n" MODULES, "bad.bnf:2: <a> uses <b>"},
+        {"dataset: x\ngrammar: big.bnf\nsearch:\n" MODULES, "big.bnf"},
+        {"dataset: x\ngrammar: other.bnf\nsearch:\n" MODULES, "module <features>"},
+    };
+
+    (void)state;
+    write_text("bad.bnf", "# a\n<a> ::= <b>\n");
+    write_text("other.bnf", "<softmax> ::= layer:fc act:softmax num-units:10 bias:True\n");
+    {
+        char *big = calloc(1, 100001);
+
+        memset(big, '\n', 100000);
+        write_text("big.bnf", big);
+        free(big);
+    }
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        struct preset preset;
+        struct nero_err err = {0};
+
+        write_text("p.yaml", table[i].text);
+        if (preset_load(in_folder("p.yaml"), NULL, 0, &preset, &err) == NERO_OK ||
+            strstr(err.message, "p.yaml") == NULL || strstr(err.message, table[i].says) == NULL) {
+            fail_msg("\"%s\" for %s", err.message, table[i].text);
+        }
+    }
+}
+
+static void test_preset__missing_file(void **state)
+{
+    struct preset preset;
+    struct nero_err err = {0};
+
+    (void)state;
+    assert_int_equal(preset_load(in_folder("absent.yaml"), NULL, 0, &preset, &err),
+                     NERO_NOT_FOUND);
+    assert_non_null(strstr(err.message, "absent.yaml: No such file"));
+}
+
+static void test_preset__gives_memory_back(void **state)
+{
+    static const char *const overrides[] = {"search.generations=7"};
+
+    (void)state;
+    for (long skip = 0;; skip++) {
+        struct preset preset;
+        struct nero_err err = {0};
+        enum nero_status status;
+
+        (void)mem_fail_plan(skip, 1);
+        status = preset_load(SHIPPED "smoke.yaml", overrides, 1, &preset, &err);
+        if (mem_fail_plan(0, 0) == 0) {
+            assert_int_equal(status, NERO_OK);
+            preset_fini(&preset);
+            return;
+        }
+        assert_int_equal(status, NERO_NO_MEMORY);
+    }
+}
+
+static int make_folder(void **state)
+{
+    (void)state;
+    return mkdtemp(folder) != NULL ? 0 : -1;
+}
+
+static int remove_folder(void **state)
+{
+    static const char *const files[] = {"p.yaml", "bad.bnf", "other.bnf", "big.bnf"};
+
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        (void)unlink(in_folder(files[i]));
+    }
+    return rmdir(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_preset__paper_values),
+        cmocka_unit_test(test_preset__demo_values),
+        cmocka_unit_test(test_preset__overrides),
+        cmocka_unit_test(test_preset__refuses_bad_overrides),
+        cmocka_unit_test(test_preset__refuses_with_file_key_and_reason),
+        cmocka_unit_test(test_preset__missing_file),
+        cmocka_unit_test(test_preset__gives_memory_back),
+    };
+
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
