@@ -91,15 +91,21 @@ static void describe(const struct search_pending *pending, char out[LIVE_TEXT_BY
     if (!isnan(note.accuracy)) {
         (void)snprintf(accuracy, sizeof accuracy, "%4.1f %%", 100 * note.accuracy);
     }
+    if (strcmp(note.phase, "clean") == 0 || strcmp(note.phase, "attack") == 0) {
+        (void)snprintf(out + used, LIVE_TEXT_BYTES - (size_t)used, "  %s: %u of %u images  %5.0f/s",
+                       strcmp(note.phase, "clean") == 0 ? "clean accuracy" : "under attack",
+                       note.step, note.steps, note.images_per_second);
+        return;
+    }
     if (note.seconds_left >= 0) {
         unsigned seconds = (unsigned)(note.seconds_left + 0.5);
 
         (void)snprintf(left, sizeof left, "  %u:%02u left", seconds / 60, seconds % 60);
     }
     (void)snprintf(out + used, LIVE_TEXT_BYTES - (size_t)used,
-                   "  epoch %2u/%-2u  step %3u/%-3u  loss %6.3f  control %s  %5.0f images/s%s  %s",
+                   "  epoch %2u/%-2u  step %3u/%-3u  loss %6.3f  control %s  %5.0f images/s%s",
                    note.epoch, note.epochs, note.step, note.steps, note.loss, accuracy,
-                   note.images_per_second, left, note.phase);
+                   note.images_per_second, left);
 }
 
 void live_clear(struct live *live)

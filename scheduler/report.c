@@ -106,9 +106,11 @@ static void print_conv(const struct phenotype_conv *conv, FILE *out)
     if (conv->filters_mult > 0) {
         (void)fprintf(out, " behind a 1x1 of %" PRIu32, conv->filters_mult * conv->filters);
     }
-    (void)fprintf(out, ", %" PRIu32 " filters%s%s, %s%s", conv->filters,
-                  conv->stride != 1 ? ", stride 2 or more" : "",
-                  conv->padding == PHENOTYPE_SAME ? ", same" : ", valid",
+    (void)fprintf(out, ", %" PRIu32 " filters", conv->filters);
+    if (conv->stride != 1) {
+        (void)fprintf(out, ", stride %" PRIu32, conv->stride);
+    }
+    (void)fprintf(out, "%s, %s%s", conv->padding == PHENOTYPE_SAME ? ", same" : ", valid",
                   activation_name(conv->activation), norms[conv->bn]);
 }
 

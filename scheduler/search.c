@@ -297,7 +297,9 @@ static enum nero_status publish_jobs(struct search *search, struct search_lineag
         struct search_job *job = &lineage->jobs[i];
 
         job->wanted = generation->members[i].has_job;
-        if (job->wanted &&
+        job->id = generation->members[i].job;
+        /* No spec: a parent that is not trained again stands for its former job. */
+        if (job->wanted && lineage->proposal.specs[i].bytes > 0 &&
             submission_publish(&search->submission, bytes_as_view(&lineage->proposal.specs[i]),
                                bytes_as_view(&lineage->proposal.genotypes[i]), &job->id,
                                err) != NERO_OK) {
