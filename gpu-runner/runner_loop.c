@@ -24,7 +24,7 @@ enum {
     LOOP_DISCOVER_MS = 5000,
     LOOP_REFUSED_MS = 60000,    /* before asking a run again that did not certify */
     LOOP_TOKEN_WAIT_MS = 20000, /* for a scheduler's answer */
-    LOOP_STORE_BUDGET_MS = 3000, /* of one call; longer outages are the jobs' to wait out */
+    LOOP_STORE_BUDGET_MS = 1000, /* of one call; longer outages are the jobs' to wait out */
     LOOP_UNABLE_MAX = 64,
     LOOP_UNABLE_FIRST_MS = 1000,
     LOOP_UNABLE_MAX_MS = 30000

@@ -19,7 +19,8 @@
 static struct world world;
 
 static const char *const once[] = {"--once", "--checkpoint-steps", "5", NULL};
-static const char *const quick_stall[] = {"--once", "--stall-timeout", "0.3", NULL};
+static const char *const quick_stall[] = {"--once", "--checkpoint-steps",  "50",
+                                          "--stall-timeout", "1.5", NULL};
 
 static int open_world(void **state)
 {
@@ -241,9 +242,10 @@ static void test_runner_ends__waits_for_the_store(void **state)
     world_pass(&world, WORLD_LEASE_MS); /* the heartbeat has its connection */
     world_cut_off(&world, 0, true);
     assert_true(world_wait_log(&world, 0, "job.waiting"));
-    world_pass(&world, 2 * WORLD_LEASE_MS);
+    world_pass(&world, 3 * WORLD_LEASE_MS);
     world_job_state(&world, &info);
     assert_string_equal(info.state, "leased");
+    assert_int_equal(info.lost_leases, 0);
     world_cut_off(&world, 0, false);
     assert_int_equal(world_wait_end(&world, 0, 30000), 0);
     bytes_init(&outcome, RESULT_BYTES_MAX);

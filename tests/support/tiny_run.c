@@ -28,9 +28,12 @@ static struct hash put_blob(struct storage *store, struct bytes_view body)
 {
     char object[LAYOUT_KEY_BYTES];
     struct hash hash = hash_of(body);
+    struct nero_err ignored;
 
     layout_data_blob(object, &hash);
-    CHECK(storage_put(store, object, body, err));
+    if (storage_head(store, object, NULL, &ignored) != NERO_OK) {
+        CHECK(storage_put(store, object, body, err));
+    }
     return hash;
 }
 
