@@ -15,7 +15,7 @@ CPU_INLINE float exp_of(float x)
 {
     const float round_by = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
     union {
-        int32_t bits;
+        uint32_t bits;
         float value;
     } power;
     float n;
@@ -32,7 +32,8 @@ CPU_INLINE float exp_of(float x)
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
     p = p * (r * r) + r + 1.0f;
-    power.bits = ((int32_t)n + 127) * (1 << 23);
+    /* Unsigned: of a NaN the integer is the smallest there is, and p carries the NaN. */
+    power.bits = ((uint32_t)(int32_t)n + 127u) << 23;
     return p * power.value;
 }
 
