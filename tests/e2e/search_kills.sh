@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# Goal: whatever is killed, the search ends with the outcomes and decisions of an undisturbed one.
+# Method: the smoke search once in peace with one runner; then with the same seed and two runners while
+# runners, the private Redis and the scheduler itself are killed at random moments (fixed seed) and the
+# run is resumed; then stopped by SIGINT and resumed. The exports, which hold the hash of every outcome
+# and every decision, must be equal, and every audit clean.
+#   search_kills.sh SOURCE_DIR BINARY_DIR [ROUNDS]
+set -euo pipefail
+source=$1
+binary=$2
+rounds=${3:-2}
+RANDOM=20261123
+
+work=$(mktemp -d)
+export XDG_DATA_HOME=$work/data XDG_STATE_HOME=$work/state XDG_CACHE_HOME=$work/cache
+export PATH=$binary:$PATH
+cleanup() {
+  [ -z "${sched_pid-}" ] || kill -9 "$sched_pid" 2>/dev/null || true
+  rm -rf "$work"
+}
+trap cleanup EXIT
+fail() {
+  echo "FAILED: $*"
+  tail -n 20 "$work"/state/nero/*/runner-*.log "$work"/*.out 2>/dev/null || true
+  exit 1
+}
+
+# ---- in peace ----
+nero-sched run "$source/presets/smoke.yaml" --name calm --seed 5 --runners 1 >"$work/calm.out" 2>&1 ||
+  fail "the undisturbed run"
+# What the candidates came to; the last four columns tell how (attempts, seconds) and may differ.
+export_run() { # RUN
+  nero-sched export "$1" --csv - | cut -d, -f1-26 >"$work/$1.csv" || fail "export of $1"
+}
+export_run calm
+[ "$(wc -l <"$work/calm.csv")" -gt 4 ] || fail "the export has too few rows"
+
+# The children of a scheduler: its Redis, its runners. `run` and `resume` start both.
+children() { # PID NAME
+  pgrep -P "$1" -f "$2" || true
+}
+
+serve() { # ARGUMENTS: start nero-sched in the background
+  nero-sched "$@" --checkpoint-steps 1 --lease-ms 1000 >>"$work/storm.out" 2>&1 &
+  sched_pid=$!
+}
+
+strike() { # kill something of the running scheduler
+  local victims
+  case $((RANDOM % 4)) in
+    0 | 1) mapfile -t victims < <(children "$sched_pid" nero-runner) ;;
+    2) mapfile -t victims < <(children "$sched_pid" redis-server) ;;
+    3) victims=("$sched_pid") ;;
+  esac
+  if [ "${#victims[@]}" -gt 0 ]; then
+    kill -9 "${victims[RANDOM % ${#victims[@]}]}" 2>/dev/null || true
+    kills=$((kills + 1))
+  fi
+}
+
+# ---- kills ----
+for round in $(seq "$rounds"); do
+  run=storm$round
+  kills=0
+  serve run "$source/presets/smoke.yaml" --name "$run" --seed 5 --runners 2
+  for _ in $(seq 400); do
+    sleep "0.$((RANDOM % 6 + 1))"
+    if ! kill -0 "$sched_pid" 2>/dev/null; then
+      code=0
+      wait "$sched_pid" || code=$?
+      [ "$code" -ne 0 ] || break
+      [ "$code" -eq 137 ] || [ "$code" -eq 75 ] || fail "round $round: exit code $code"
+      serve resume "$run"
+    elif [ "$kills" -lt 12 ]; then
+      strike
+    fi
+  done
+  kill -0 "$sched_pid" 2>/dev/null && fail "round $round did not end"
+  [ "$kills" -gt 2 ] || fail "round $round ended after $kills kills only"
+  export_run "$run"
+  cmp "$work/calm.csv" "$work/$run.csv" || fail "round $round: other outcomes after $kills kills"
+  echo "round $round: $kills kills, equal outcomes and decisions"
+done
+
+# ---- Ctrl-C ----
+serve run "$source/presets/smoke.yaml" --name stopped --seed 5 --runners 2
+sleep 1
+kill -INT "$sched_pid"
+code=0
+wait "$sched_pid" || code=$?
+[ "$code" -eq 75 ] || [ "$code" -eq 0 ] || fail "Ctrl-C gave exit code $code"
+nero-sched resume stopped >>"$work/storm.out" 2>&1 || fail "resume after Ctrl-C"
+export_run stopped
+cmp "$work/calm.csv" "$work/stopped.csv" || fail "other outcomes after Ctrl-C and resume"
+
+# ---- audit ----
+nero-sched audit "$work/data/nero/store" --root-key "$work/data/nero/keys/root.key.pub" \
+  >"$work/audit.out" || fail "audit: $(cat "$work/audit.out")"
+echo "all audits clean"
