@@ -83,9 +83,9 @@ static const cyaml_strval_t timeouts[] = {{"last", JOB_SCORE_LAST}, {"best", JOB
 
 #define RATE(name) CYAML_FIELD_FLOAT(#name, OPTIONAL, struct run_rates, name)
 static const cyaml_schema_field_t rates_fields[] = {
-    RATE(add_unit),        RATE(replicate_unit), RATE(remove_unit), RATE(add_connection),
-    RATE(remove_connection), RATE(mutate_unit),  RATE(mutate_learning), RATE(train_longer),
-    RATE(float_sigma),     CYAML_FIELD_END};
+    RATE(add_unit),          RATE(replicate_unit), RATE(remove_unit),     RATE(add_connection),
+    RATE(remove_connection), RATE(mutate_unit),    RATE(mutate_learning), RATE(train_longer),
+    RATE(float_sigma),       CYAML_FIELD_END};
 
 #define MODULE(name) CYAML_FIELD_UINT(#name, CYAML_FLAG_DEFAULT, struct preset_module, name)
 static const cyaml_schema_field_t module_fields[] = {
@@ -122,7 +122,8 @@ static const cyaml_schema_field_t search_fields[] = {
 
 static const cyaml_schema_field_t attack_fields[] = {
     CYAML_FIELD_ENUM("kind", OPTIONAL, struct preset_attack, kind, attacks, 3),
-    TEXT("epsilon", struct preset_attack, epsilon), TEXT("step_size", struct preset_attack, step_size),
+    TEXT("epsilon", struct preset_attack, epsilon),
+    TEXT("step_size", struct preset_attack, step_size),
     CYAML_FIELD_UINT("steps", OPTIONAL, struct preset_attack, steps), CYAML_FIELD_END};
 
 #define PROTOCOL(kind, name) CYAML_FIELD_##kind(#name, OPTIONAL, struct preset_protocol, name)
@@ -143,9 +144,8 @@ static const cyaml_schema_field_t protocol_fields[] = {
     CYAML_FIELD_END};
 
 #define RUN(name) CYAML_FIELD_UINT(#name, OPTIONAL, struct preset_run, name)
-static const cyaml_schema_field_t run_fields[] = {RUN(runners), RUN(checkpoint_steps),
-                                                  RUN(checkpoint_seconds), RUN(lease_ms),
-                                                  CYAML_FIELD_END};
+static const cyaml_schema_field_t run_fields[] = {
+    RUN(runners), RUN(checkpoint_steps), RUN(checkpoint_seconds), RUN(lease_ms), CYAML_FIELD_END};
 
 static const cyaml_schema_field_t file_fields[] = {
     TEXT("dataset", struct preset_file, dataset),

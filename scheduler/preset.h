@@ -11,8 +11,9 @@
 
 /* What the preset says beside the run record. Owned strings; preset_fini. */
 struct preset {
-    struct run_record record; /* views into `grammar` and `text`; name, run_key, created_ms, seed and
-                                 dataset are the caller's to fill */
+    /* Views into `grammar` and `text`; name, run_key, created_ms and dataset are the caller's to fill,
+       and seed without has_seed. */
+    struct run_record record;
     struct bytes grammar;
     struct bytes text;
     char dataset[256];        /* name or path of a data set, relative to the preset's folder */

@@ -34,8 +34,7 @@ bool connect_is_dead_end(const struct genotype_module *module, uint32_t position
 
 /* Give a dead end a random reader; returns its position. *before: the reader as it was. */
 uint32_t connect_repair(const struct run_module *rules, struct genotype_module *module,
-                        uint32_t position, struct rng_stream *stream,
-                        struct genotype_unit *before);
+                        uint32_t position, struct rng_stream *stream, struct genotype_unit *before);
 
 /* Inputs are candidates, ascending, and hold i-1 in a legacy module. */
 bool connect_is_valid(const struct run_module *rules, const struct genotype_unit *unit,

@@ -125,11 +125,12 @@ enum nero_status evolve_close(const struct evolve_run *run, const struct generat
     struct generation closed;
 
     if ((evaluated->number > 0) != (previous != NULL) ||
-        (previous != NULL && (previous->state != GENERATION_CLOSED ||
-                              previous->lineage != evaluated->lineage ||
-                              previous->number + 1 != evaluated->number))) {
-        return err_set(err, NERO_INVALID, 0, "generation %u of lineage %u does not follow the "
-                                             "record given as the one before it",
+        (previous != NULL &&
+         (previous->state != GENERATION_CLOSED || previous->lineage != evaluated->lineage ||
+          previous->number + 1 != evaluated->number))) {
+        return err_set(err, NERO_INVALID, 0,
+                       "generation %u of lineage %u does not follow the "
+                       "record given as the one before it",
                        (unsigned)evaluated->number, (unsigned)evaluated->lineage);
     }
     if (next_record(evaluated, GENERATION_EVALUATED, evaluated_hash, GENERATION_CLOSED, &closed,

@@ -1,9 +1,8 @@
 /*
- * The search as pure functions: what is proposed and what is selected follow from the run record and
- * the outcomes alone. Every draw is Philox keyed by (run seed, lineage, generation, slot, purpose,
- * index); there is no hidden state, no clock, no I/O. Scheduler and auditor call the same functions
- * and get the same bytes on every machine.
- * Source: specs/evolution.md; DESIGN 8.
+ * The search as pure functions: what is proposed and what is selected follow from the run record
+ * and the outcomes alone. Every draw is Philox keyed by (run seed, lineage, generation, slot,
+ * purpose, index); there is no hidden state, no clock, no I/O. Scheduler and auditor call the same
+ * functions and get the same bytes on every machine. Source: specs/evolution.md; DESIGN 8.
  */
 #ifndef NERO_EVOLVE_H
 #define NERO_EVOLVE_H
@@ -57,8 +56,8 @@ enum nero_status evolve_decode(const struct evolve_run *run, const struct genoty
                                struct phenotype *out, struct nero_err *err);
 
 /*
- * The jobs of a proposed generation: encoded specs in member order; empty for members without a job.
- * Free with evolve_proposal_fini.
+ * The jobs of a proposed generation: encoded specs in member order; empty for members without a
+ * job. Free with evolve_proposal_fini.
  */
 struct evolve_proposal {
     struct generation generation; /* state PROPOSED */
@@ -70,11 +69,11 @@ void evolve_proposal_fini(struct evolve_proposal *proposal);
 /*
  * Propose generation `number` of a lineage. previous: the closed record before it (NULL for number
  * 0), previous_hash: of its stored bytes, parent_outcome: outcome of its selected member (NULL for
- * number 0, and where the member has none). Generation 0: lambda random individuals; later ones: the parent in slot 0, then lambda
- * mutants. Members over a limit (max_parameters, max_macs, max_plan_bytes) or not buildable are
- * invalid without a job. With RUN_RANDOM every member is random. Without reevaluate_parent slot 0
- * names the parent's former job and its spec is empty: nothing is submitted, and the outcome to give
- * to evolve_evaluate is that job's.
+ * number 0, and where the member has none). Generation 0: lambda random individuals; later ones:
+ * the parent in slot 0, then lambda mutants. Members over a limit (max_parameters, max_macs,
+ * max_plan_bytes) or not buildable are invalid without a job. With RUN_RANDOM every member is
+ * random. Without reevaluate_parent slot 0 names the parent's former job and its spec is empty:
+ * nothing is submitted, and the outcome to give to evolve_evaluate is that job's.
  */
 enum nero_status evolve_propose(const struct evolve_run *run, uint32_t lineage, uint32_t number,
                                 const struct generation *previous, struct hash previous_hash,
@@ -90,8 +89,8 @@ struct evolve_evaluation {
 };
 
 /*
- * EVALUATED, then CLOSED record of a proposed generation from its evaluations (entry i for member i;
- * ignored for members without a job). The genotype views of *out point into `proposed`.
+ * EVALUATED, then CLOSED record of a proposed generation from its evaluations (entry i for member
+ * i; ignored for members without a job). The genotype views of *out point into `proposed`.
  * evaluated: verdicts, counts, fitness. closed: selection, mean, phase switch, champion as well.
  */
 enum nero_status evolve_evaluate(const struct evolve_run *run, const struct generation *proposed,

@@ -1,6 +1,6 @@
 /*
- * Fitness of members (specs/evolution.md a): C in warm-up, F_beta after it, the penalty for invalid,
- * ill-fitted and failed ones. Computed in double from the counts that the record holds.
+ * Fitness of members (specs/evolution.md a): C in warm-up, F_beta after it, the penalty for
+ * invalid, ill-fitted and failed ones. Computed in double from the counts that the record holds.
  */
 #ifndef NERO_EVOLVE_FITNESS_H
 #define NERO_EVOLVE_FITNESS_H

@@ -179,8 +179,7 @@ static enum nero_status build_rule(struct gene_builder *builder, uint32_t number
         old = &have->codons[builder->read[number]++];
         old = old->alternative < rule->alternative_count ? old : NULL;
     }
-    chosen =
-        old != NULL ? old->alternative : draw_index(builder->stream, rule->alternative_count);
+    chosen = old != NULL ? old->alternative : draw_index(builder->stream, rule->alternative_count);
     alternative = &rule->alternatives[chosen];
     codon = add_codon(&builder->rules[number], block_count(alternative), err);
     if (codon == NULL) {
@@ -286,8 +285,7 @@ struct gene_reader {
     uint32_t read[GRAMMAR_RULES_MAX];
 };
 
-static enum nero_status read_rule(struct gene_reader *reader, uint32_t number,
-                                  struct nero_err *err)
+static enum nero_status read_rule(struct gene_reader *reader, uint32_t number, struct nero_err *err)
 {
     const struct grammar_rule *rule = &reader->grammar->rules[number];
     const struct genotype_rule *have = find_rule(reader->gene, rule->name);
@@ -317,8 +315,8 @@ static enum nero_status read_rule(struct gene_reader *reader, uint32_t number,
             return err_set(err, NERO_INVALID, 0, "<%s>: codon %u: %s is missing or out of bounds",
                            rule->name, (unsigned)at, symbol->name);
         } else {
-            status = reader->visitor->key(reader->visitor->context, symbol,
-                                          &codon->params[param++], err);
+            status = reader->visitor->key(reader->visitor->context, symbol, &codon->params[param++],
+                                          err);
         }
     }
     if (status == NERO_OK && param != codon->param_count) {

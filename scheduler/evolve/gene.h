@@ -10,12 +10,7 @@
 #include "evolve/grammar.h"
 
 /* Exponents that the tables of powers hold; the parser refuses others. */
-enum {
-    GENE_POWER2_LOW = 0,
-    GENE_POWER2_HIGH = 40,
-    GENE_POWER10_LOW = -30,
-    GENE_POWER10_HIGH = 18
-};
+enum { GENE_POWER2_LOW = 0, GENE_POWER2_HIGH = 40, GENE_POWER10_LOW = -30, GENE_POWER10_HIGH = 18 };
 
 void gene_fini(struct genotype_gene *gene);
 

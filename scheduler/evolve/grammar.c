@@ -78,8 +78,8 @@ static bool next_word(struct bytes_view *line, struct bytes_view *word)
 
 static bool name_char(uint8_t c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '.' || c == '_' || c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
 }
 
 static enum nero_status copy_name(const struct grammar_reader *reader, struct bytes_view from,
@@ -90,7 +90,8 @@ static enum nero_status copy_name(const struct grammar_reader *reader, struct by
     }
     for (size_t i = 0; i < from.bytes; i++) {
         if (!name_char(from.data[i])) {
-            return grammar_fail(reader, err, "character 0x%02x in a name; allowed: A-Z a-z 0-9 . _ -",
+            return grammar_fail(reader, err,
+                                "character 0x%02x in a name; allowed: A-Z a-z 0-9 . _ -",
                                 (unsigned)from.data[i]);
         }
     }
@@ -404,8 +405,8 @@ static enum nero_status resolve(struct grammar_reader *reader, struct nero_err *
 
 /*
  * Sizes. most[r][x] is the largest number of codons of rule x in any gene that starts at r, cut at
- * CODONS_OVER. It is computed once every rule that r uses is done; meeting a rule that is still open
- * is a recursion.
+ * CODONS_OVER. It is computed once every rule that r uses is done; meeting a rule that is still
+ * open is a recursion.
  */
 enum { CODONS_OVER = GENOTYPE_CODONS_MAX + 1 };
 enum rule_visit { RULE_NEW = 0, RULE_OPEN, RULE_DONE };

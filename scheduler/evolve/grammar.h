@@ -1,9 +1,9 @@
 /*
- * Grammar files (specs/evolution.md b): one rule a line, "<nt> ::= alt | alt ...", symbols separated
- * by single spaces: <x> a non-terminal, [name,type,count,min,max] a parameter block (int, float,
- * int_power2, int_power10), anything else a literal key:value. Duplicated alternatives raise their
- * probability. Layer rules emit layer:<type>, learning rules learning:<algorithm>. '#' starts a
- * comment line.
+ * Grammar files (specs/evolution.md b): one rule a line, "<nt> ::= alt | alt ...", symbols
+ * separated by single spaces: <x> a non-terminal, [name,type,count,min,max] a parameter block (int,
+ * float, int_power2, int_power10), anything else a literal key:value. Duplicated alternatives raise
+ * their probability. Layer rules emit layer:<type>, learning rules learning:<algorithm>. '#' starts
+ * a comment line.
  */
 #ifndef NERO_GRAMMAR_H
 #define NERO_GRAMMAR_H
@@ -30,8 +30,8 @@ struct grammar_symbol {
     uint32_t rule;                   /* NONTERMINAL: number of its rule */
     enum genotype_value_kind type;   /* BLOCK */
     uint32_t count;
-    int64_t low, high;               /* INT, POWER2, POWER10 (exponents, see gene.h) */
-    double real_low, real_high;      /* FLOAT */
+    int64_t low, high;          /* INT, POWER2, POWER10 (exponents, see gene.h) */
+    double real_low, real_high; /* FLOAT */
 };
 
 struct grammar_alternative {

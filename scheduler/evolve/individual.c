@@ -21,9 +21,8 @@ static enum nero_status check_module(const struct run_module *module, struct ner
         module->initial_max > module->units_max) {
         return err_set(err, NERO_INVALID, 0,
                        "module %s: initial units %u to %u are not inside units %u to %u",
-                       module->symbol, (unsigned)module->initial_min,
-                       (unsigned)module->initial_max, (unsigned)module->units_min,
-                       (unsigned)module->units_max);
+                       module->symbol, (unsigned)module->initial_min, (unsigned)module->initial_max,
+                       (unsigned)module->units_min, (unsigned)module->units_max);
     }
     if (module->levels_back < 1 || module->levels_back > GENOTYPE_INPUTS_MAX) {
         return err_set(err, NERO_INVALID, 0, "module %s: levels_back %u; allowed: 1 to %d",
@@ -243,7 +242,8 @@ static enum nero_status read_values(const struct evolve_run *run, const struct g
     return gene_read(run->grammar, gene, &visitor, err);
 }
 
-/* Input j of a module that begins at unit `first` is unit first + j: -1 is what stands before it. */
+/* Input j of a module that begins at unit `first` is unit first + j: -1 is what stands before it.
+ */
 static enum nero_status decode_module(const struct evolve_run *run, const struct genotype *genotype,
                                       const struct genotype_module *module, struct phenotype *out,
                                       struct nero_err *err)

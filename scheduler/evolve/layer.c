@@ -398,8 +398,8 @@ static enum nero_status form_of_terminal(const struct grammar_symbol *symbol,
             enum layer_key key;
 
             if (key_find(symbol->name, &key) && rules[key].whole) {
-                return err_set(err, NERO_INVALID, 0, "%s is a count: its block is int or int_power2",
-                               symbol->name);
+                return err_set(err, NERO_INVALID, 0,
+                               "%s is a count: its block is int or int_power2", symbol->name);
             }
         }
     }

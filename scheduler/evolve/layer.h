@@ -41,7 +41,8 @@ enum nero_status layer_take(struct layer_values *values, const struct grammar_sy
 enum nero_status layer_to_unit(const struct layer_values *values, struct phenotype_unit *out,
                                struct nero_err *err);
 
-/* rho, beta1, beta2 and momentum are clipped to 0.9999: at 1 they divide by zero or never forget. */
+/* rho, beta1, beta2 and momentum are clipped to 0.9999: at 1 they divide by zero or never forget.
+ */
 enum nero_status layer_to_learning(const struct layer_values *values,
                                    struct phenotype_learning *out, struct nero_err *err);
 

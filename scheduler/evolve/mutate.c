@@ -24,8 +24,8 @@ struct mutation {
 };
 
 /*
- * Room for one more event, at first all zero. An individual with hundreds of units and high rates can
- * pass GENERATION_EVENTS_MAX: the last event then tells how many more there were.
+ * Room for one more event, at first all zero. An individual with hundreds of units and high rates
+ * can pass GENERATION_EVENTS_MAX: the last event then tells how many more there were.
  */
 static struct generation_event *new_event(struct mutation *mutation, enum generation_operator op,
                                           const char *module, int32_t unit, struct nero_err *err)
@@ -74,8 +74,8 @@ uint64_t evolve_longer_budget(const struct run_search *search, uint64_t parent_b
 }
 
 /* *longer: the operator fired below the cap and is the only change. */
-static enum nero_status train_longer(struct mutation *mutation, uint64_t parent_budget, bool *longer,
-                                     struct nero_err *err)
+static enum nero_status train_longer(struct mutation *mutation, uint64_t parent_budget,
+                                     bool *longer, struct nero_err *err)
 {
     uint64_t amount = evolve_longer_budget(mutation->search, parent_budget);
     struct generation_event *event;
@@ -90,7 +90,8 @@ static enum nero_status train_longer(struct mutation *mutation, uint64_t parent_
     if (event == NULL) {
         return err->status;
     }
-    (void)snprintf(event->what, sizeof event->what, "%s", job_budget_name(mutation->search->budget.kind));
+    (void)snprintf(event->what, sizeof event->what, "%s",
+                   job_budget_name(mutation->search->budget.kind));
     (void)snprintf(event->before, sizeof event->before, "%llu", (unsigned long long)parent_budget);
     (void)snprintf(event->after, sizeof event->after, "%llu", (unsigned long long)amount);
     return NERO_OK;

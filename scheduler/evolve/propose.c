@@ -144,8 +144,7 @@ static enum nero_status write_spec(const struct proposer *proposer, uint32_t slo
     spec.kind = JOB_TRAIN;
     spec.phenotype = *phenotype;
     phenotype_init(phenotype);
-    spec.seed =
-        evolve_training_seed(record->seed, generation->lineage, generation->number, slot);
+    spec.seed = evolve_training_seed(record->seed, generation->lineage, generation->number, slot);
     spec.budget = member->budget;
     spec.protocol = record->protocol;
     spec.protocol.split_seed = generation->split_seed;
@@ -290,11 +289,11 @@ static enum nero_status check_arguments(const struct evolve_run *run, uint32_t l
     if (number == 0) {
         return NERO_OK;
     }
-    if (previous == NULL || previous->state != GENERATION_CLOSED ||
-        previous->lineage != lineage || previous->number + 1 != number ||
-        previous->selected >= previous->member_count) {
-        return err_set(err, NERO_INVALID, 0, "generation %u of lineage %u does not follow the "
-                                             "record given as the one before it",
+    if (previous == NULL || previous->state != GENERATION_CLOSED || previous->lineage != lineage ||
+        previous->number + 1 != number || previous->selected >= previous->member_count) {
+        return err_set(err, NERO_INVALID, 0,
+                       "generation %u of lineage %u does not follow the "
+                       "record given as the one before it",
                        (unsigned)number, (unsigned)lineage);
     }
     return NERO_OK;
@@ -320,10 +319,8 @@ enum nero_status evolve_propose(const struct evolve_run *run, uint32_t lineage, 
                                 struct evolve_proposal *out, struct nero_err *err)
 {
     struct evolve_proposal proposal;
-    struct proposer proposer = {.run = run,
-                                .previous = previous,
-                                .parent_outcome = parent_outcome,
-                                .to = &proposal};
+    struct proposer proposer = {
+        .run = run, .previous = previous, .parent_outcome = parent_outcome, .to = &proposal};
     bool family = number > 0 && run->record->strategy == RUN_EVOLVE;
 
     if (check_arguments(run, lineage, number, previous, err) != NERO_OK) {

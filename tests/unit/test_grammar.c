@@ -1,7 +1,7 @@
 /*
  * Goal: a grammar is read exactly or refused with file, line and reason. Method: the shipped
- * grammars; a table of broken texts with what each must be told; mutations and truncations of a good
- * text; allocation failures.
+ * grammars; a table of broken texts with what each must be told; mutations and truncations of a
+ * good text; allocation failures.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,10 +17,11 @@
 #include "nero/rng.h"
 #include "tests/support/evolve_run.h"
 
-static const char good[] = "# a comment\n"
-                           "<s> ::= k:a [x,int,1,-3,9] <t> | k:a <t> | k:b\r\n"
-                           "\n"
-                           "<t>  ::=  [f,float,2,0.5,1] [p,int_power2,1,5,9] [q,int_power10,1,-6,-1]";
+static const char good[] =
+    "# a comment\n"
+    "<s> ::= k:a [x,int,1,-3,9] <t> | k:a <t> | k:b\r\n"
+    "\n"
+    "<t>  ::=  [f,float,2,0.5,1] [p,int_power2,1,5,9] [q,int_power10,1,-6,-1]";
 
 static void test_grammar__reads_rules_symbols_and_blocks(void **state)
 {

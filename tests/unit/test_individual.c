@@ -1,7 +1,7 @@
 /*
  * Goal: random individuals keep every rule and decode to what the grammar says; completion and
- * decoding are exact. Method: thousands of random individuals of the shipped presets; small grammars
- * written out; genotypes damaged by hand.
+ * decoding are exact. Method: thousands of random individuals of the shipped presets; small
+ * grammars written out; genotypes damaged by hand.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -247,7 +247,8 @@ static void input_out_of_reach(struct genotype *genotype)
 static void test_individual__decode_refuses_what_is_not_of_the_grammar(void **state)
 {
     (void)state;
-    expect_refused(unknown_alternative, "module softmax, unit 0: <softmax>: there is no alternative");
+    expect_refused(unknown_alternative,
+                   "module softmax, unit 0: <softmax>: there is no alternative");
     expect_refused(foreign_symbol, "module softmax, unit 0: <softmax>: codon 0 is missing");
     expect_refused(value_out_of_bounds, "num-filters is missing or out of bounds");
     expect_refused(module_renamed, "other");
@@ -347,7 +348,8 @@ static void test_individual__keys_reach_their_fields(void **state)
     evolve_fixture_close(&fixture);
 }
 
-/* Structures that some individual could not be decoded from are refused before anything is drawn. */
+/* Structures that some individual could not be decoded from are refused before anything is drawn.
+ */
 static void test_individual__check_refuses_bad_structures(void **state)
 {
 #define FC "layer:fc act:relu num-units:8 bias:True"

@@ -411,7 +411,8 @@ static void test_mutate__gene_picks_symbols_and_weights(void **state)
          .value_count = 2,
          .values = {{.real = 0.5}, {.real = 0.5}}}};
     struct genotype_codon codons[3] = {{0}, {.param_count = 2, .params = params}, {0}};
-    struct genotype_rule rules[3] = {{"a", 1, &codons[0]}, {"b", 1, &codons[1]}, {"c", 1, &codons[2]}};
+    struct genotype_rule rules[3] = {
+        {"a", 1, &codons[0]}, {"b", 1, &codons[1]}, {"c", 1, &codons[2]}};
     struct genotype_gene gene = {.start = "a", .rule_count = 3, .rules = rules};
     struct genotype source = {.gene_count = 1, .genes = &gene};
     struct grammar grammar;
@@ -528,8 +529,8 @@ static void check_whole(const struct evolve_fixture *fixture, const struct genot
     for (uint32_t m = 0; m < genotype->module_count; m++) {
         const struct genotype_module *module = &genotype->modules[m];
 
-        assert_true(module->unit_count == 0 || (module->units[0].input_count == 1 &&
-                                                module->units[0].inputs[0] == -1));
+        assert_true(module->unit_count == 0 ||
+                    (module->units[0].input_count == 1 && module->units[0].inputs[0] == -1));
         for (uint32_t u = 0; search->modules[m].allow_skip && u < module->unit_count; u++) {
             assert_false(connect_is_dead_end(module, u));
         }
@@ -639,7 +640,8 @@ static void test_mutate__events_are_bounded(void **state)
     search->modules[0].initial_min = 96;
     search->modules[0].initial_max = 96;
     search->modules[0].levels_back = 64;
-    search->rates = (struct run_rates){.add_connection = 1, .remove_connection = 1, .mutate_unit = 1};
+    search->rates =
+        (struct run_rates){.add_connection = 1, .remove_connection = 1, .mutate_unit = 1};
     assert_int_equal(evolve_random(&fixture.run, 0, 0, 0, &parent, &err), NERO_OK);
     mutate(&fixture, &parent, 3, 0, &mutant);
     assert_int_equal(mutant.event_count, GENERATION_EVENTS_MAX);

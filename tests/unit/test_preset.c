@@ -10,20 +10,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "nero/mem.h"
 #include "preset.h"
+#include "tests/support/temp_folder.h"
 
 #define SHIPPED NERO_SOURCE_DIR "/presets/"
 
-static char folder[] = "/tmp/nero-preset-XXXXXX";
+static char folder[TEMP_FOLDER_BYTES];
 
 static const char *in_folder(const char *file)
 {
-    static char path[256];
+    static char path[TEMP_FOLDER_BYTES + 32];
 
     (void)snprintf(path, sizeof path, "%s/%s", folder, file);
     return path;
@@ -103,8 +103,8 @@ static void test_preset__demo_values(void **state)
 
 static void test_preset__overrides(void **state)
 {
-    static const char *const overrides[] = {"search.generations=7", "seed=42",
-                                            "search.rates.add_unit=0.5", "strategy=random",
+    static const char *const overrides[] = {"search.generations=7",         "seed=42",
+                                            "search.rates.add_unit=0.5",    "strategy=random",
                                             "protocol.attack.epsilon=0.25", "search.budget=steps:4",
                                             "search.budget_cap=steps:9"};
     struct preset preset;
@@ -241,8 +241,7 @@ static void test_preset__missing_file(void **state)
     struct nero_err err = {0};
 
     (void)state;
-    assert_int_equal(preset_load(in_folder("absent.yaml"), NULL, 0, &preset, &err),
-                     NERO_NOT_FOUND);
+    assert_int_equal(preset_load(in_folder("absent.yaml"), NULL, 0, &preset, &err), NERO_NOT_FOUND);
     assert_non_null(strstr(err.message, "absent.yaml: No such file"));
 }
 
@@ -270,18 +269,14 @@ static void test_preset__gives_memory_back(void **state)
 static int make_folder(void **state)
 {
     (void)state;
-    return mkdtemp(folder) != NULL ? 0 : -1;
+    return temp_folder_make(folder, NULL);
 }
 
 static int remove_folder(void **state)
 {
-    static const char *const files[] = {"p.yaml", "bad.bnf", "other.bnf", "big.bnf"};
-
     (void)state;
-    for (size_t i = 0; i < 4; i++) {
-        (void)unlink(in_folder(files[i]));
-    }
-    return rmdir(folder);
+    temp_folder_remove(folder);
+    return 0;
 }
 
 int main(void)
