@@ -236,10 +236,9 @@ static void transform_input(const struct cpu_winograd *w, const float *x, uint32
 {
     const size_t pixels = (size_t)w->h * w->w;
 
-    for (uint32_t t = 0; t < tiles; t++) {
-        struct winograd_tile at = tile_at(w, tile + t);
-
-        for (uint32_t c = 0; c < width; c += 16) {
+    for (uint32_t c = 0; c < width; c += 16) {
+        for (uint32_t t = 0; t < tiles; t++) {
+            struct winograd_tile at = tile_at(w, tile + t);
             const float *plane = x + ((size_t)at.n * w->c + first + c) * pixels;
             _Alignas(64) float room[PLACES * 16];
 
@@ -256,10 +255,9 @@ static void transform_gradient(const struct cpu_winograd *w, const float *dy, ui
 {
     const size_t pixels = (size_t)w->out_h * w->out_w;
 
-    for (uint32_t t = 0; t < tiles; t++) {
-        struct winograd_tile at = tile_at(w, tile + t);
-
-        for (uint32_t k = 0; k < width; k += 16) {
+    for (uint32_t k = 0; k < width; k += 16) {
+        for (uint32_t t = 0; t < tiles; t++) {
+            struct winograd_tile at = tile_at(w, tile + t);
             const float *plane = dy + ((size_t)at.n * w->k + first + k) * pixels;
             _Alignas(64) float room[16 * 16];
 
@@ -296,13 +294,12 @@ static void transform_output(const struct cpu_winograd *w, const float *m, uint3
     const size_t pixels = (size_t)w->out_h * w->out_w;
     const vec zero = {0.0f};
 
-    for (uint32_t t = 0; t < tiles; t++) {
-        struct winograd_tile at = tile_at(w, tile + t);
-        uint32_t rows = w->out_h - (uint32_t)at.row < 4 ? w->out_h - (uint32_t)at.row : 4;
-        uint32_t columns =
-            w->out_w - (uint32_t)at.column < 4 ? w->out_w - (uint32_t)at.column : 4;
-
-        for (uint32_t k = 0; k < width; k += 16) {
+    for (uint32_t k = 0; k < width; k += 16) {
+        for (uint32_t t = 0; t < tiles; t++) {
+            struct winograd_tile at = tile_at(w, tile + t);
+            uint32_t rows = w->out_h - (uint32_t)at.row < 4 ? w->out_h - (uint32_t)at.row : 4;
+            uint32_t columns =
+                w->out_w - (uint32_t)at.column < 4 ? w->out_w - (uint32_t)at.column : 4;
             float *plane = y + ((size_t)at.n * w->k + first + k) * pixels;
             vec bias = w->bias == NULL ? zero : vec_load(w->bias + first + k);
             vec out[16];
