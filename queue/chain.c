@@ -87,51 +87,75 @@ enum nero_status chain_judge(struct chain *chain, uint64_t number, struct bytes 
 
 /* ---- judging it against the chain ---- */
 
-/* The valid slot that it continues, by its own list of skipped ones; -1: the job; -2: nothing. */
+/* What a slot continues, when it is not the number of a valid slot. */
+enum { LINK_JOB = -1, LINK_NONE = -2, LINK_DAMAGED = -3 };
+
+/*
+ * The slot that it continues, by its own list of skipped ones. One that has been damaged since
+ * cannot be compared: then the word of the writer, who saw it whole, is taken.
+ */
 static int64_t link_of(const struct chain *chain, const struct slot *slot)
 {
     int64_t before = (int64_t)slot->number - 1 - (int64_t)slot->skipped_count;
+    const struct chain_record *record;
 
-    if (before < -1) {
-        return -2;
+    if (before < LINK_JOB) {
+        return LINK_NONE;
     }
     for (uint32_t i = 0; i < slot->skipped_count; i++) {
         if (slot->skipped[i] != (uint64_t)(before + 1) + i) {
-            return -2;
+            return LINK_NONE;
         }
     }
-    if (before == -1) {
-        return hash_equal(&slot->prev, &chain->job_stored) ? -1 : -2;
+    if (before == LINK_JOB) {
+        return hash_equal(&slot->prev, &chain->job_stored) ? LINK_JOB : LINK_NONE;
     }
-    return chain->records[before]->entry.valid &&
-                   hash_equal(&slot->prev, &chain->records[before]->entry.hash)
-               ? before
-               : -2;
+    record = chain->records[before];
+    if (!record->authentic) {
+        return LINK_DAMAGED;
+    }
+    return record->entry.valid && hash_equal(&slot->prev, &record->entry.hash) ? before : LINK_NONE;
 }
 
-/* C4. */
-static const char *refuse_terminal(const struct chain *chain, const struct chain_record *record)
+/* C4. What a damaged slot between may have been is not held against the next. */
+static const char *refuse_terminal(const struct chain *chain, const struct chain_record *record,
+                                   bool through_damage)
 {
     const struct chain_entry *terminal = chain_terminal(chain);
     bool reopens = record->control && record->entry.slot.kind == SLOT_REOPENED;
 
-    if (terminal == NULL) {
-        return reopens ? "it reopens a job that is not closed" : NULL;
+    if (terminal != NULL && terminal->slot.kind == SLOT_FINAL) {
+        return reopens ? "a final result is not reopened" : "the job is closed";
     }
-    if (!reopens) {
-        return "the job is closed";
+    if (through_damage || reopens == (terminal != NULL)) {
+        return NULL;
     }
-    return terminal->slot.kind == SLOT_FINAL ? "a final result is not reopened" : NULL;
+    return reopens ? "it reopens a job that is not closed" : "the job is closed";
+}
+
+/* C2 and C3, for a slot of an attempt; `before`: the slot that it continues, NULL for the job. */
+static const char *refuse_owner(const struct chain *chain, const struct slot *slot,
+                                const struct slot *before, bool through_damage)
+{
+    if (chain->has_owner && slot->token == chain->owner_token &&
+        (chain->owner_is_control || slot->nonce != chain->owner_nonce)) {
+        return "its token is another owner's";
+    }
+    if (slot->kind != SLOT_TAKEOVER && !through_damage &&
+        (before == NULL || before->token != slot->token || before->nonce != slot->nonce)) {
+        return "its attempt has not taken the job over";
+    }
+    return NULL;
 }
 
 const char *chain_refuse(const struct chain *chain, const struct chain_record *record)
 {
     const struct slot *slot = &record->entry.slot;
     int64_t link = link_of(chain, slot);
-    const char *closed = refuse_terminal(chain, record);
-    const struct slot *before;
+    bool through_damage = link == LINK_DAMAGED;
+    const char *closed = refuse_terminal(chain, record, through_damage);
 
-    if (link == -2) {
+    if (link == LINK_NONE) {
         return "it does not continue a valid slot";
     }
     if (closed != NULL) {
@@ -147,16 +171,8 @@ const char *chain_refuse(const struct chain *chain, const struct chain_record *r
     if (record->control) {
         return NULL;
     }
-    if (chain->has_owner && slot->token == chain->owner_token &&
-        (chain->owner_is_control || slot->nonce != chain->owner_nonce)) {
-        return "its token is another owner's";
-    }
-    before = link >= 0 ? &chain->records[link]->entry.slot : NULL;
-    if (slot->kind != SLOT_TAKEOVER &&
-        (before == NULL || before->token != slot->token || before->nonce != slot->nonce)) {
-        return "its attempt has not taken the job over"; /* C3 */
-    }
-    return NULL;
+    return refuse_owner(chain, slot, link >= 0 ? &chain->records[link]->entry.slot : NULL,
+                        through_damage);
 }
 
 static void note_owner(struct chain *chain, const struct chain_record *record)

@@ -7,3 +7,6 @@ target_link_libraries(test_queue_support PUBLIC nero_queue cmocka)
 foreach(stem queue_conn queue)
   nero_test(test_${stem} SOURCES test_${stem}.c LINK test_queue_support LABEL quick)
 endforeach()
+
+nero_test(test_chain SOURCES test_chain.c ${CMAKE_SOURCE_DIR}/tests/support/chain_world.c
+  LINK nero_queue test_codec_samples LABEL quick)

@@ -54,8 +54,8 @@ const struct chain_entry *chain_checkpoint(const struct chain *chain, uint64_t b
  * reopened also token and nonce. Resolves a 412 and an unknown outcome by
  * reading.
  * `out` may be NULL. Errors: stale (overtaken: stop at once, touch nothing); conflict (terminal
- * already; nothing to reopen); unknown (repeat the call with the same slot); unavailable; too_big
- * (64 KiB); denied (certificate missing or expired); invalid (no takeover before).
+ * already; nothing to reopen); unknown (repeat the call with the same slot); unavailable; invalid
+ * (no takeover before; a field beyond its limit); denied (certificate missing or expired).
  */
 enum nero_status chain_append(struct chain *chain, const struct slot *slot,
                               const struct key_pair *signer, const struct chain_entry **out,

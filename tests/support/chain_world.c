@@ -1,0 +1,215 @@
+#include "chain_world.h"
+
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "nero/clock.h"
+#include "nero/layout.h"
+#include "tests/support/codec_samples.h"
+
+static void ok(struct chain_world *world, enum nero_status status)
+{
+    if (status != NERO_OK) {
+        fail_msg("%s: %s", err_status_name(status), world->err.message);
+    }
+}
+
+static void put_run(struct chain_world *world)
+{
+    char key[LAYOUT_KEY_BYTES];
+    struct run_record record;
+    struct bytes sample;
+    struct bytes payload;
+    struct bytes stored;
+    bool found = false;
+
+    bytes_init(&sample, RUN_BYTES_MAX);
+    bytes_init(&payload, RUN_BYTES_MAX);
+    bytes_init(&stored, RUN_BYTES_MAX + ENVELOPE_OVERHEAD_MAX);
+    for (size_t i = 0; i < codec_sample_count && !found; i++) {
+        found = strcmp(codec_samples[i].name, "run") == 0;
+        if (found) {
+            ok(world, codec_samples[i].make(&sample, &world->err));
+        }
+    }
+    assert_true(found);
+    ok(world, run_record_decode(bytes_as_view(&sample), &record, &world->err));
+    memcpy(record.name, CHAIN_WORLD_RUN, sizeof CHAIN_WORLD_RUN);
+    record.run_key = world->run_key.public_key;
+    ok(world, run_record_encode(&record, &payload, &world->err));
+    ok(world,
+       envelope_seal(ENVELOPE_RUN, bytes_as_view(&payload), &world->root, &stored, &world->err));
+    layout_run(key, CHAIN_WORLD_RUN);
+    ok(world, storage_put(world->store, key, bytes_as_view(&stored), &world->err));
+    bytes_fini(&sample);
+    bytes_fini(&payload);
+    bytes_fini(&stored);
+}
+
+void chain_world_certify(struct chain_world *world, const struct key_pair *key, const char *run,
+                         uint32_t uses, int64_t from_ms, int64_t until_ms)
+{
+    int64_t now = clock_wall_ms(clock_system());
+    struct keys_certificate certificate = {.key = key->public_key,
+                                           .uses = uses,
+                                           .epoch = 1,
+                                           .not_before_ms = now + from_ms,
+                                           .not_after_ms = now + until_ms,
+                                           .host = "host"};
+    char name[LAYOUT_KEY_BYTES];
+    struct bytes payload;
+    struct bytes stored;
+
+    memcpy(certificate.run, run, strlen(run));
+    bytes_init(&payload, 4096);
+    bytes_init(&stored, 4096);
+    ok(world, keys_certificate_encode(&certificate, &payload, &world->err));
+    ok(world, envelope_seal(ENVELOPE_CERTIFICATE, bytes_as_view(&payload), &world->run_key, &stored,
+                            &world->err));
+    layout_certificate(name, CHAIN_WORLD_RUN, &key->id);
+    ok(world, storage_put(world->store, name, bytes_as_view(&stored), &world->err));
+    bytes_fini(&payload);
+    bytes_fini(&stored);
+}
+
+void chain_world_make(struct chain_world *world)
+{
+    struct storage *inner;
+
+    memset(world, 0, sizeof *world);
+    ok(world, hash_library_init(&world->err));
+    ok(world, storage_open("mem:", true, &inner, &world->err));
+    ok(world, storage_fault_wrap(inner, &world->store, &world->control, &world->err));
+    key_pair_generate(&world->root);
+    key_pair_generate(&world->run_key);
+    put_run(world);
+    for (int i = 0; i < CHAIN_WORLD_RUNNERS; i++) {
+        key_pair_generate(&world->runners[i]);
+        chain_world_certify(world, &world->runners[i], CHAIN_WORLD_RUN, KEYS_USE_SLOTS, -60000,
+                            3600000);
+    }
+    world->job = hash_of(bytes_view_str("a job"));
+    bytes_init(&world->envelope, 4096);
+    ok(world, envelope_seal(ENVELOPE_JOB, bytes_view_str("spec"), &world->run_key, &world->envelope,
+                            &world->err));
+}
+
+void chain_world_end(struct chain_world *world)
+{
+    bytes_fini(&world->envelope);
+    storage_close(world->store);
+    for (int i = 0; i < CHAIN_WORLD_RUNNERS; i++) {
+        key_pair_fini(&world->runners[i]);
+    }
+    key_pair_fini(&world->root);
+    key_pair_fini(&world->run_key);
+}
+
+struct trust *chain_world_trust(struct chain_world *world)
+{
+    struct trust *trust = NULL;
+
+    ok(world,
+       trust_open(world->store, CHAIN_WORLD_RUN, &world->root.public_key, &trust, &world->err));
+    return trust;
+}
+
+struct chain *chain_world_open(struct chain_world *world, struct trust *trust)
+{
+    struct chain *chain = NULL;
+
+    ok(world, chain_open(world->store, trust, &world->job, bytes_as_view(&world->envelope), &chain,
+                         &world->err));
+    return chain;
+}
+
+void chain_world_put(struct chain_world *world, const struct slot *slot,
+                     const struct key_pair *signer)
+{
+    char key[LAYOUT_KEY_BYTES];
+    struct bytes payload;
+    struct bytes stored;
+
+    bytes_init(&payload, SLOT_BYTES_MAX);
+    bytes_init(&stored, SLOT_BYTES_MAX);
+    ok(world, slot_encode(slot, &payload, &world->err));
+    ok(world, envelope_seal(ENVELOPE_SLOT, bytes_as_view(&payload), signer, &stored, &world->err));
+    layout_slot(key, CHAIN_WORLD_RUN, &world->job, slot->number);
+    ok(world, storage_put(world->store, key, bytes_as_view(&stored), &world->err));
+    bytes_fini(&payload);
+    bytes_fini(&stored);
+}
+
+void chain_world_damage(struct chain_world *world, uint64_t number)
+{
+    char key[LAYOUT_KEY_BYTES];
+    struct bytes stored;
+
+    layout_slot(key, CHAIN_WORLD_RUN, &world->job, number);
+    bytes_init(&stored, SLOT_BYTES_MAX);
+    ok(world, storage_get(world->store, key, &stored, NULL, &world->err));
+    stored.data[stored.bytes / 2] ^= 4;
+    ok(world, storage_put(world->store, key, bytes_as_view(&stored), &world->err));
+    bytes_fini(&stored);
+}
+
+/* `before` and `entry` are neighbours among the valid slots; between them `entry` may continue a
+ * slot that was damaged since: then nothing can be said of prev, closing and takeover. */
+static void check_pair(const struct chain_world *world, const struct chain_entry *before,
+                       const struct chain_entry *entry)
+{
+    struct hash job = hash_of(bytes_as_view(&world->envelope));
+    const struct slot *slot = &entry->slot;
+    uint64_t first = entry->number - slot->skipped_count;
+    bool closed = before != NULL && slot_is_terminal(before->slot.kind);
+    bool through_damage = first > (before != NULL ? before->number + 1 : 0);
+
+    assert_int_equal(slot->number, entry->number);
+    for (uint32_t i = 0; i < slot->skipped_count; i++) {
+        assert_int_equal(slot->skipped[i], first + i);
+    }
+    assert_true(before == NULL || slot->token >= before->slot.token);
+    assert_true(before == NULL || before->slot.kind != SLOT_FINAL);
+    assert_true(slot->kind != SLOT_REOPENED || entry->by_scheduler);
+    if (through_damage) {
+        return;
+    }
+    assert_int_equal(first, before != NULL ? before->number + 1 : 0);
+    assert_true(hash_equal(&slot->prev, before != NULL ? &before->hash : &job));
+    assert_int_equal(closed, slot->kind == SLOT_REOPENED);
+    if (slot->kind == SLOT_TAKEOVER) {
+        assert_true(before == NULL || slot->token > before->slot.token ||
+                    slot->nonce == before->slot.nonce);
+    } else if (!entry->by_scheduler) {
+        assert_non_null(before);
+        assert_int_equal(slot->token, before->slot.token);
+        assert_int_equal(slot->nonce, before->slot.nonce);
+    }
+}
+
+uint64_t chain_world_check(struct chain_world *world)
+{
+    struct trust *trust = chain_world_trust(world);
+    struct chain *chain = chain_world_open(world, trust);
+    const struct chain_entry *before = NULL;
+    uint64_t valid = 0;
+
+    for (uint64_t i = 0; i < chain_count(chain); i++) {
+        const struct chain_entry *entry = chain_at(chain, i);
+
+        assert_int_equal(entry->number, i);
+        assert_int_equal(entry->valid, entry->fault[0] == '\0');
+        if (entry->valid) {
+            check_pair(world, before, entry);
+            before = entry;
+            valid++;
+        }
+    }
+    chain_close(chain);
+    trust_close(trust);
+    return valid;
+}
