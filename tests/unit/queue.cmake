@@ -4,7 +4,7 @@ target_include_directories(test_queue_support PUBLIC ${CMAKE_SOURCE_DIR}/tests/s
   ${CMAKE_SOURCE_DIR}/queue)
 target_link_libraries(test_queue_support PUBLIC nero_queue cmocka)
 
-foreach(stem queue_conn queue)
+foreach(stem queue_conn redis_child queue queue_faults)
   nero_test(test_${stem} SOURCES test_${stem}.c LINK test_queue_support LABEL quick)
 endforeach()
 
