@@ -1,6 +1,10 @@
 foreach(stem storage storage_fault storage_retry)
   nero_test(test_${stem} SOURCES test_${stem}.c LINK nero_storage LABEL quick)
 endforeach()
+foreach(stem s3_sign)
+  nero_test(test_${stem} SOURCES test_${stem}.c LINK nero_storage LABEL quick
+    INCLUDE ${CMAKE_SOURCE_DIR}/storage)
+endforeach()
 # The system calls of the folder store go through the test, which makes them fail.
 foreach(call openat fstat fstatat pread write fsync close linkat renameat unlinkat mkdirat flock
     nanosleep clock_gettime)
