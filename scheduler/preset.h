@@ -11,14 +11,14 @@
 
 /* What the preset says beside the run record. Owned strings; preset_fini. */
 struct preset {
-    /* Views into `grammar` and `text`; name, run_key, created_ms and dataset are the caller's to fill,
-       and seed without has_seed. */
+    /* Its views are into `grammar` and `text`. The caller fills in name, run_key, created_ms and
+       the data set, and seed where has_seed is false. */
     struct run_record record;
     struct bytes grammar;
     struct bytes text;
-    char dataset[256];        /* name or path of a data set, relative to the preset's folder */
-    bool has_seed;            /* record.seed was given */
-    uint32_t runners;         /* local runners of `run` */
+    char dataset[256]; /* name or path of a data set, relative to the preset's folder */
+    bool has_seed;     /* record.seed was given */
+    uint32_t runners;  /* local runners of `run` */
     uint32_t checkpoint_steps;
     uint32_t checkpoint_seconds;
     uint32_t lease_ms;

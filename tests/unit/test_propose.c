@@ -25,7 +25,7 @@ struct history {
     long extended;
     long invalid;
     bool robust;
-    struct generation last;     /* closed; its views point into the last record */
+    struct generation last; /* closed; its views point into the last record */
     struct hash last_hash;
     struct result_outcome parent; /* outcome of its selected member */
     bool has_parent;
@@ -90,8 +90,7 @@ static void step(const struct evolve_fixture *fixture, uint32_t number, struct h
     struct hash hash;
 
     if (evolve_propose(&fixture->run, 0, number, previous, history->last_hash,
-                       history->has_parent ? &history->parent : NULL, &proposal,
-                       &err) != NERO_OK) {
+                       history->has_parent ? &history->parent : NULL, &proposal, &err) != NERO_OK) {
         fail_msg("%s", err.message);
     }
     for (uint32_t i = 0; i < proposal.generation.member_count; i++) {
@@ -112,14 +111,14 @@ static void step(const struct evolve_fixture *fixture, uint32_t number, struct h
         }
     }
     hash = keep(history, &proposal.generation);
-    assert_int_equal(evolve_evaluate(&fixture->run, &proposal.generation, hash, evaluations,
-                                     &evaluated, &err),
-                     NERO_OK);
+    assert_int_equal(
+        evolve_evaluate(&fixture->run, &proposal.generation, hash, evaluations, &evaluated, &err),
+        NERO_OK);
     hash = keep(history, &evaluated);
     assert_int_equal(evolve_close(&fixture->run, &evaluated, hash, previous, &closed, &err),
                      NERO_OK);
-    history->has_parent = evaluations[closed.selected].outcome != NULL &&
-                          closed.members[closed.selected].has_job;
+    history->has_parent =
+        evaluations[closed.selected].outcome != NULL && closed.members[closed.selected].has_job;
     history->parent = outcomes[closed.selected];
     history->robust = closed.next_robust;
     history->last_hash = keep(history, &closed);
@@ -159,8 +158,8 @@ static void check_search(const char *preset, bool reevaluate, enum run_strategy 
     assert_int_equal(one.count, 3 * GENERATIONS);
     assert_int_equal(two.count, one.count);
     for (uint32_t i = 0; i < one.count; i++) {
-        assert_true(bytes_view_equal(bytes_as_view(&one.records[i]),
-                                     bytes_as_view(&two.records[i])));
+        assert_true(
+            bytes_view_equal(bytes_as_view(&one.records[i]), bytes_as_view(&two.records[i])));
     }
     assert_true(one.robust && one.last.has_champion);
     assert_true(strategy == RUN_RANDOM || one.extended > 0);
@@ -192,8 +191,8 @@ static void test_propose__seeds_tell_apart(void **state)
     assert_int_equal(evolve_propose(&fixture.run, 1, 0, NULL, none, NULL, &b, &err), NERO_OK);
     assert_true(hash_equal(&a.generation.prev, &fixture.run.record_hash));
     assert_true(a.generation.split_seed != b.generation.split_seed);
-    assert_false(bytes_view_equal(a.generation.members[0].genotype,
-                                  b.generation.members[0].genotype));
+    assert_false(
+        bytes_view_equal(a.generation.members[0].genotype, b.generation.members[0].genotype));
     for (uint32_t i = 0; i < 4; i++) {
         assert_true(evolve_training_seed(1, 0, 0, i) != evolve_training_seed(1, 1, 0, i));
         assert_true(evolve_training_seed(1, 0, 0, i) != evolve_training_seed(1, 0, 1, i));
@@ -269,6 +268,14 @@ static void test_propose__train_longer_and_parent(void **state)
     job_spec_fini(&spec);
     evolve_proposal_fini(&proposal);
 
+    history.has_parent = false; /* failed: never continued (Fast-DENSER 7) */
+    spec = propose_one(&fixture, &history, 1, &proposal);
+    assert_int_equal(spec.kind, JOB_TRAIN);
+    assert_int_equal(spec.budget.amount, 6);
+    job_spec_fini(&spec);
+    evolve_proposal_fini(&proposal);
+    history.has_parent = true;
+
     history.last.members[history.last.selected].budget.amount = 6;
     history.parent.has_state = true;
     spec = propose_one(&fixture, &history, 1, &proposal);
@@ -283,7 +290,8 @@ static void test_propose__train_longer_and_parent(void **state)
     evolve_fixture_close(&fixture);
 }
 
-/* Without re-evaluation the parent's job is named again and its counts are scored by F after the switch. */
+/* Without re-evaluation the parent's job is named again and its counts are scored by F after the
+ * switch. */
 static void test_propose__stored_parent_is_rescored(void **state)
 {
     struct evolve_evaluation evaluations[3] = {0};
@@ -391,7 +399,8 @@ static void test_propose__allocation_failures_travel_up(void **state)
     evolve_fixture_close(&fixture);
 }
 
-/* Records that do not follow each other, outcomes of other jobs and impossible counts are refused. */
+/* Records that do not follow each other, outcomes of other jobs and impossible counts are refused.
+ */
 static void test_propose__refuses_what_does_not_fit(void **state)
 {
     struct evolve_evaluation evaluations[2] = {0};
@@ -408,9 +417,9 @@ static void test_propose__refuses_what_does_not_fit(void **state)
                      NERO_INVALID);
     assert_int_equal(evolve_propose(&fixture.run, 0, 0, NULL, none, NULL, &proposal, &err),
                      NERO_OK);
-    assert_int_equal(evolve_propose(&fixture.run, 0, 1, &proposal.generation, none, NULL, NULL,
-                                    &err),
-                     NERO_INVALID);
+    assert_int_equal(
+        evolve_propose(&fixture.run, 0, 1, &proposal.generation, none, NULL, NULL, &err),
+        NERO_INVALID);
     assert_int_equal(evolve_close(&fixture.run, &proposal.generation, none, NULL, &out, &err),
                      NERO_INVALID);
     for (uint32_t i = 0; i < 2; i++) {
@@ -418,14 +427,14 @@ static void test_propose__refuses_what_does_not_fit(void **state)
         evaluations[i].outcome = &outcomes[i];
     }
     outcomes[1].job = none;
-    assert_int_equal(evolve_evaluate(&fixture.run, &proposal.generation, none, evaluations, &out,
-                                     &err),
-                     NERO_INVALID);
+    assert_int_equal(
+        evolve_evaluate(&fixture.run, &proposal.generation, none, evaluations, &out, &err),
+        NERO_INVALID);
     outcomes[1].job = proposal.generation.members[1].job;
     outcomes[1].kept = outcomes[1].correct + 1;
-    assert_int_equal(evolve_evaluate(&fixture.run, &proposal.generation, none, evaluations, &out,
-                                     &err),
-                     NERO_INVALID);
+    assert_int_equal(
+        evolve_evaluate(&fixture.run, &proposal.generation, none, evaluations, &out, &err),
+        NERO_INVALID);
     assert_non_null(strstr(err.message, "slot 1"));
     evolve_proposal_fini(&proposal);
     evolve_fixture_close(&fixture);
