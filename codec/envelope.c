@@ -71,8 +71,8 @@ static uint8_t *envelope_pae(enum envelope_type type, struct bytes_view payload,
 {
     const char *name = envelope_type_string(type);
     char head[ENVELOPE_TYPE_BYTES + 64];
-    int length = snprintf(head, sizeof head, "DSSEv1 %zu %s %zu ", strlen(name), name,
-                          payload.bytes);
+    int length =
+        snprintf(head, sizeof head, "DSSEv1 %zu %s %zu ", strlen(name), name, payload.bytes);
     uint8_t *pae = mem_alloc((size_t)length + payload.bytes);
 
     if (pae != NULL) {
@@ -138,8 +138,9 @@ enum nero_status envelope_parse(struct bytes_view stored, enum envelope_type typ
         return r.status;
     }
     if (strcmp(parts.type, envelope_type_string(type)) != 0) {
-        return err_set(err, NERO_CORRUPT, 0, "envelope: type at byte 2: '%s' where '%s' is expected",
-                       parts.type, envelope_type_string(type));
+        return err_set(err, NERO_CORRUPT, 0,
+                       "envelope: type at byte 2: '%s' where '%s' is expected", parts.type,
+                       envelope_type_string(type));
     }
     *out = (struct envelope){.type = type,
                              .payload = parts.payload,

@@ -108,7 +108,7 @@ static void closing_fields(struct record *r, struct generation *generation)
     record_leave(r);
 }
 
-static void generation_record(struct record *r, struct generation *generation)
+void generation_fields(struct record *r, struct generation *generation)
 {
     record_open(r, 1, 10);
     layout_run_field(r, generation->run);
@@ -141,7 +141,7 @@ enum nero_status generation_encode(const struct generation *generation, struct b
     struct record r;
 
     record_write_begin(&r, "generation", out, GENERATION_BYTES_MAX, err);
-    generation_record(&r, &copy);
+    generation_fields(&r, &copy);
     return record_end(&r);
 }
 
@@ -153,7 +153,7 @@ enum nero_status generation_decode(struct bytes_view bytes, struct generation *o
 
     generation_init(&made);
     record_read_begin(&r, "generation", bytes, GENERATION_BYTES_MAX, err);
-    generation_record(&r, &made);
+    generation_fields(&r, &made);
     if (record_end(&r) != NERO_OK) {
         generation_fini(&made);
         return r.status;
@@ -184,19 +184,18 @@ const char *generation_origin_name(enum generation_origin origin)
 
 const char *generation_operator_name(enum generation_operator op)
 {
-    static const char *const names[] = {
-        [GENERATION_TRAIN_LONGER] = "train_longer",
-        [GENERATION_ADD_UNIT] = "add_unit",
-        [GENERATION_REPLICATE_UNIT] = "replicate_unit",
-        [GENERATION_REMOVE_UNIT] = "remove_unit",
-        [GENERATION_ADD_CONNECTION] = "add_connection",
-        [GENERATION_REMOVE_CONNECTION] = "remove_connection",
-        [GENERATION_MUTATE_RULE] = "mutate_rule",
-        [GENERATION_MUTATE_INT] = "mutate_int",
-        [GENERATION_MUTATE_FLOAT] = "mutate_float",
-        [GENERATION_MUTATE_POWER] = "mutate_power",
-        [GENERATION_REPAIR] = "repair",
-        [GENERATION_TRAIN_LONGER_AT_CAP] = "train_longer_at_cap"};
+    static const char *const names[] = {[GENERATION_TRAIN_LONGER] = "train_longer",
+                                        [GENERATION_ADD_UNIT] = "add_unit",
+                                        [GENERATION_REPLICATE_UNIT] = "replicate_unit",
+                                        [GENERATION_REMOVE_UNIT] = "remove_unit",
+                                        [GENERATION_ADD_CONNECTION] = "add_connection",
+                                        [GENERATION_REMOVE_CONNECTION] = "remove_connection",
+                                        [GENERATION_MUTATE_RULE] = "mutate_rule",
+                                        [GENERATION_MUTATE_INT] = "mutate_int",
+                                        [GENERATION_MUTATE_FLOAT] = "mutate_float",
+                                        [GENERATION_MUTATE_POWER] = "mutate_power",
+                                        [GENERATION_REPAIR] = "repair",
+                                        [GENERATION_TRAIN_LONGER_AT_CAP] = "train_longer_at_cap"};
 
     return op >= GENERATION_TRAIN_LONGER && op <= GENERATION_TRAIN_LONGER_AT_CAP ? names[op]
                                                                                  : "undefined";

@@ -12,8 +12,10 @@
 
 #define JOB_BELOW_ONE 0x1.fffffffffffffp-1
 
-static const char *const budget_names[] = {
-    [JOB_SECONDS] = "seconds", [JOB_EPOCHS] = "epochs", [JOB_STEPS] = "steps", [JOB_FLOPS] = "flops"};
+static const char *const budget_names[] = {[JOB_SECONDS] = "seconds",
+                                           [JOB_EPOCHS] = "epochs",
+                                           [JOB_STEPS] = "steps",
+                                           [JOB_FLOPS] = "flops"};
 
 void job_spec_init(struct job_spec *spec)
 {
@@ -29,6 +31,9 @@ void job_spec_fini(struct job_spec *spec)
 void job_class_field(struct record *r, char numeric_class[JOB_CLASS_BYTES])
 {
     record_text(r, "numeric_class", numeric_class, JOB_CLASS_BYTES);
+    if (record_ok(r) && !record_text_is_clean(bytes_view_str(numeric_class), false)) {
+        record_fail(r, "numeric_class", "is no UTF-8 without control characters");
+    }
 }
 
 void job_budget_fields(struct record *r, const char *field, struct job_budget *budget)
@@ -77,7 +82,7 @@ void job_protocol_fields(struct record *r, struct job_protocol *protocol)
     record_leave(r);
 }
 
-static void spec_record(struct record *r, struct job_spec *spec)
+void job_spec_fields(struct record *r, struct job_spec *spec)
 {
     record_open(r, 1, 8);
     record_u32(r, "kind", &spec->kind, JOB_TRAIN, JOB_SCORE);
@@ -106,7 +111,7 @@ enum nero_status job_spec_check(const struct job_spec *spec, struct nero_err *er
     struct record r;
 
     record_check_begin(&r, "job spec", err);
-    spec_record(&r, &copy);
+    job_spec_fields(&r, &copy);
     return record_end(&r);
 }
 
@@ -117,7 +122,7 @@ enum nero_status job_spec_encode(const struct job_spec *spec, struct bytes *out,
     struct record r;
 
     record_write_begin(&r, "job spec", out, JOB_SPEC_BYTES_MAX, err);
-    spec_record(&r, &copy);
+    job_spec_fields(&r, &copy);
     return record_end(&r);
 }
 
@@ -129,7 +134,7 @@ enum nero_status job_spec_decode(struct bytes_view bytes, struct job_spec *out,
 
     job_spec_init(&made);
     record_read_begin(&r, "job spec", bytes, JOB_SPEC_BYTES_MAX, err);
-    spec_record(&r, &made);
+    job_spec_fields(&r, &made);
     if (record_end(&r) != NERO_OK) {
         job_spec_fini(&made);
         return r.status;
@@ -143,7 +148,7 @@ struct hash job_id(struct bytes_view spec_bytes)
     return hash_tagged("nero.job.v1", spec_bytes);
 }
 
-static void job_record_fields(struct record *r, struct job_record *job)
+void job_record_fields(struct record *r, struct job_record *job)
 {
     record_open(r, 1, 3);
     record_bin(r, "spec", &job->spec, 1, JOB_SPEC_BYTES_MAX);

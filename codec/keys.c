@@ -11,7 +11,7 @@ enum { KEYS_BYTES_MAX = 4096 };
 
 static_assert(KEYS_TOKEN_BYTES == crypto_auth_hmacsha512256_KEYBYTES, "a join token is a MAC key");
 
-static void certificate_fields(struct record *r, struct keys_certificate *certificate)
+void keys_certificate_fields(struct record *r, struct keys_certificate *certificate)
 {
     record_open(r, 1, 8);
     layout_run_field(r, certificate->run);
@@ -32,7 +32,7 @@ enum nero_status keys_certificate_encode(const struct keys_certificate *certific
     struct record r;
 
     record_write_begin(&r, "certificate", out, KEYS_BYTES_MAX, err);
-    certificate_fields(&r, &copy);
+    keys_certificate_fields(&r, &copy);
     return record_end(&r);
 }
 
@@ -44,7 +44,7 @@ enum nero_status keys_certificate_decode(struct bytes_view bytes, struct keys_ce
 
     memset(&made, 0, sizeof made);
     record_read_begin(&r, "certificate", bytes, KEYS_BYTES_MAX, err);
-    certificate_fields(&r, &made);
+    keys_certificate_fields(&r, &made);
     if (record_end(&r) == NERO_OK) {
         *out = made;
     }
@@ -57,8 +57,7 @@ enum nero_status keys_certificate_verify(struct bytes_view stored, const struct 
 {
     struct keys_certificate made;
     struct bytes_view payload;
-    enum nero_status status =
-        envelope_open(stored, ENVELOPE_CERTIFICATE, run_key, &payload, err);
+    enum nero_status status = envelope_open(stored, ENVELOPE_CERTIFICATE, run_key, &payload, err);
 
     if (status == NERO_OK) {
         status = keys_certificate_decode(payload, &made, err);
@@ -74,7 +73,7 @@ enum nero_status keys_certificate_verify(struct bytes_view stored, const struct 
     return NERO_OK;
 }
 
-static void enrol_fields(struct record *r, struct keys_enrol *enrol)
+void keys_enrol_fields(struct record *r, struct keys_enrol *enrol)
 {
     record_open(r, 1, 5);
     layout_run_field(r, enrol->run);
@@ -91,7 +90,7 @@ enum nero_status keys_enrol_encode(const struct keys_enrol *enrol, struct bytes 
     struct record r;
 
     record_write_begin(&r, "enrol", out, KEYS_BYTES_MAX, err);
-    enrol_fields(&r, &copy);
+    keys_enrol_fields(&r, &copy);
     return record_end(&r);
 }
 
@@ -103,7 +102,7 @@ enum nero_status keys_enrol_decode(struct bytes_view bytes, struct keys_enrol *o
 
     memset(&made, 0, sizeof made);
     record_read_begin(&r, "enrol", bytes, KEYS_BYTES_MAX, err);
-    enrol_fields(&r, &made);
+    keys_enrol_fields(&r, &made);
     if (record_end(&r) == NERO_OK) {
         *out = made;
     }

@@ -234,8 +234,8 @@ static enum nero_status folder_sync(const char *path, struct nero_err *err)
 
 /*
  * 1. write a temporary file beside `path`; 2. fsync it; 3. give it its name: with link, which fails
- * where there is one, or with rename, which replaces; 4. fsync the folder. A crash leaves at most the
- * temporary file.
+ * where there is one, or with rename, which replaces; 4. fsync the folder. A crash leaves at most
+ * the temporary file.
  */
 static enum nero_status file_create(const char *path, const char *text, mode_t mode, bool replace,
                                     struct nero_err *err)

@@ -37,8 +37,7 @@ enum nero_status progress_copy(const struct progress *from, struct progress *out
 
     made.histogram =
         copy_items(from->histogram, from->class_count, sizeof *from->histogram, &failed);
-    made.correct_mask =
-        copy_items(from->correct_mask, from->correct_mask_bytes, 1, &failed);
+    made.correct_mask = copy_items(from->correct_mask, from->correct_mask_bytes, 1, &failed);
     made.curve = copy_items(from->curve, from->epoch_count, sizeof *from->curve, &failed);
     if (failed) {
         progress_fini(&made);
@@ -74,8 +73,7 @@ static void best_fields(struct record *r, struct progress *progress)
 
 static void mask_field(struct record *r, struct progress *progress)
 {
-    struct bytes_view mask =
-        bytes_view_of(progress->correct_mask, progress->correct_mask_bytes);
+    struct bytes_view mask = bytes_view_of(progress->correct_mask, progress->correct_mask_bytes);
 
     record_bin(r, "correct_mask", &mask, 0, PROGRESS_MASK_BYTES_MAX);
     if (record_reading(r) && record_ok(r) && mask.bytes > 0) {
@@ -99,7 +97,7 @@ static void evaluation_fields(struct record *r, struct progress *progress)
     record_leave(r);
 }
 
-static void progress_record(struct record *r, struct progress *progress)
+void progress_fields(struct record *r, struct progress *progress)
 {
     record_open(r, 1, 9);
     record_u32(r, "phase", &progress->phase, PROGRESS_TRAIN, PROGRESS_DONE);
@@ -122,7 +120,7 @@ enum nero_status progress_encode(const struct progress *progress, struct bytes *
     struct record r;
 
     record_write_begin(&r, "progress", out, PROGRESS_BYTES_MAX, err);
-    progress_record(&r, &copy);
+    progress_fields(&r, &copy);
     return record_end(&r);
 }
 
@@ -134,7 +132,7 @@ enum nero_status progress_decode(struct bytes_view bytes, struct progress *out,
 
     progress_init(&made);
     record_read_begin(&r, "progress", bytes, PROGRESS_BYTES_MAX, err);
-    progress_record(&r, &made);
+    progress_fields(&r, &made);
     if (record_end(&r) != NERO_OK) {
         progress_fini(&made);
         return r.status;

@@ -41,8 +41,8 @@ static void record_fail_status(struct record *r, enum nero_status status, const 
     }
     record_place_text(r, field, place, sizeof place);
     if (r->mode == RECORD_READ) {
-        r->status = err_set(r->err, status, 0, "%s: %s at byte %zu: %s", r->name, place, r->at,
-                            reason);
+        r->status =
+            err_set(r->err, status, 0, "%s: %s at byte %zu: %s", r->name, place, r->at, reason);
     } else {
         r->status = err_set(r->err, status, 0, "%s: %s: %s", r->name, place, reason);
     }
@@ -120,8 +120,8 @@ static int record_sink(void *context, const char *data, size_t bytes)
     struct record *r = context;
 
     if (r->status == NERO_OK && bytes > r->out_max - (r->out->bytes - r->out_start)) {
-        r->status = err_set(r->err, NERO_TOO_BIG, 0, "%s: more than %zu bytes", r->name,
-                            r->out_max);
+        r->status =
+            err_set(r->err, NERO_TOO_BIG, 0, "%s: more than %zu bytes", r->name, r->out_max);
     }
     if (r->status == NERO_OK) {
         r->status = bytes_append(r->out, data, bytes, r->err);

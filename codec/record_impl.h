@@ -22,6 +22,10 @@ void record_step(struct record *r, const char *field, const struct token *token)
 /* Print the value just read under the name of its field; nothing where r->json is NULL. */
 void record_json_value(struct record *r, const char *field, const struct token *token,
                        const uint8_t *content);
+/* Comma and name, before something is printed in the place of a value. */
+void record_json_lead(struct record *r, const char *field);
+/* Print a text as a JSON string. */
+void record_json_text(struct record *r, struct bytes_view text);
 void record_json_enter(struct record *r, const char *field, bool list);
 void record_json_leave(struct record *r, bool list);
 

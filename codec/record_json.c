@@ -1,12 +1,15 @@
 /*
  * JSON for people: any stored value without names (record_print_json), or the fields of a record by
- * name while they are read. Numbers that are no JSON numbers are printed as strings.
+ * name while they are read. Numbers that JSON readers lose are printed as strings: integers beyond
+ * 2^53, infinities, NaN.
  */
 #include "record_impl.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+
+#define JSON_EXACT (INT64_C(1) << 53)
 
 static const char *json_escape(uint8_t c, char out[8])
 {
@@ -31,9 +34,9 @@ static enum nero_status json_string(struct bytes *out, const uint8_t *text, size
     char escaped[8];
 
     for (size_t i = 0; i < bytes && status == NERO_OK; i++) {
-        status = text[i] >= 0x80 && !utf8 ? bytes_printf(out, err, "\\u%04x", text[i])
-                                          : bytes_printf(out, err, "%s",
-                                                         json_escape(text[i], escaped));
+        status = text[i] >= 0x80 && !utf8
+                     ? bytes_printf(out, err, "\\u%04x", text[i])
+                     : bytes_printf(out, err, "%s", json_escape(text[i], escaped));
     }
     return status == NERO_OK ? bytes_append(out, "\"", 1, err) : status;
 }
@@ -60,9 +63,11 @@ static enum nero_status json_token(struct bytes *out, const struct token *token,
     case TOKEN_BOOL:
         return bytes_printf(out, err, token->truth ? "true" : "false");
     case TOKEN_UINT:
-        return bytes_printf(out, err, "%" PRIu64, token->uint);
+        return bytes_printf(out, err, token->uint > JSON_EXACT ? "\"%" PRIu64 "\"" : "%" PRIu64,
+                            token->uint);
     case TOKEN_INT:
-        return bytes_printf(out, err, "%" PRId64, token->sint);
+        return bytes_printf(out, err, token->sint < -JSON_EXACT ? "\"%" PRId64 "\"" : "%" PRId64,
+                            token->sint);
     case TOKEN_REAL:
         return bytes_printf(out, err, isfinite(token->real) ? "%.17g" : "\"%g\"", token->real);
     case TOKEN_STR:
@@ -133,7 +138,7 @@ static void json_status(struct record *r, enum nero_status status)
 }
 
 /* Comma, newline and, inside an object, the name. */
-static void json_lead(struct record *r, const char *field)
+void record_json_lead(struct record *r, const char *field)
 {
     struct record_place *inside = r->depth > 0 ? &r->path[r->depth - 1] : NULL;
     bool any = inside != NULL ? inside->json_any : r->json_any;
@@ -158,10 +163,19 @@ void record_json_value(struct record *r, const char *field, const struct token *
     if (r->json == NULL || !record_ok(r)) {
         return;
     }
-    json_lead(r, field);
+    if (token->type == TOKEN_BIN && r->expand != NULL &&
+        r->expand(r, field, bytes_view_of(content, (size_t)token->length))) {
+        return;
+    }
+    record_json_lead(r, field);
     if (record_ok(r)) {
         json_status(r, json_token(r->json, token, content, r->err));
     }
+}
+
+void record_json_text(struct record *r, struct bytes_view text)
+{
+    json_status(r, json_string(r->json, text.data, text.bytes, r->err));
 }
 
 void record_json_enter(struct record *r, const char *field, bool list)
@@ -170,7 +184,7 @@ void record_json_enter(struct record *r, const char *field, bool list)
         return;
     }
     if (field != NULL) {
-        json_lead(r, field);
+        record_json_lead(r, field);
     }
     if (record_ok(r)) {
         json_status(r, bytes_append(r->json, list ? "[" : "{", 1, r->err));

@@ -57,7 +57,7 @@ void result_curve_field(struct record *r, uint32_t *epoch_count, struct result_e
     record_leave(r);
 }
 
-static void outcome_record(struct record *r, struct result_outcome *outcome)
+void result_outcome_fields(struct record *r, struct result_outcome *outcome)
 {
     record_open(r, 1, 19);
     record_hash(r, "job", &outcome->job);
@@ -90,7 +90,7 @@ enum nero_status result_outcome_encode(const struct result_outcome *outcome, str
     struct record r;
 
     record_write_begin(&r, "outcome", out, RESULT_BYTES_MAX, err);
-    outcome_record(&r, &copy);
+    result_outcome_fields(&r, &copy);
     return record_end(&r);
 }
 
@@ -102,7 +102,7 @@ enum nero_status result_outcome_decode(struct bytes_view bytes, struct result_ou
 
     memset(&made, 0, sizeof made);
     record_read_begin(&r, "outcome", bytes, RESULT_BYTES_MAX, err);
-    outcome_record(&r, &made);
+    result_outcome_fields(&r, &made);
     if (record_end(&r) != NERO_OK) {
         outcome_fini(&made);
         return r.status;
@@ -132,8 +132,8 @@ static void provenance_fields(struct record *r, struct result_provenance *proven
     record_leave(r);
 }
 
-static void result_record(struct record *r, struct bytes_view *outcome,
-                          struct result_provenance *provenance)
+void result_fields(struct record *r, struct bytes_view *outcome,
+                   struct result_provenance *provenance)
 {
     record_open(r, 1, 3);
     record_bin(r, "outcome", outcome, 1, RESULT_BYTES_MAX);
@@ -154,7 +154,7 @@ enum nero_status result_encode(struct bytes_view outcome_bytes,
     }
     outcome_fini(&outcome);
     record_write_begin(&r, "result", out, RESULT_BYTES_MAX, err);
-    result_record(&r, &outcome_bytes, &copy);
+    result_fields(&r, &outcome_bytes, &copy);
     return record_end(&r);
 }
 
@@ -167,7 +167,7 @@ enum nero_status result_decode(struct bytes_view bytes, struct result *out,
 
     result_init(&made);
     record_read_begin(&r, "result", bytes, RESULT_BYTES_MAX, err);
-    result_record(&r, &outcome, &made.provenance);
+    result_fields(&r, &outcome, &made.provenance);
     if (record_end(&r) != NERO_OK) {
         return r.status;
     }

@@ -65,7 +65,7 @@ static void search_fields(struct record *r, struct run_search *search)
     record_leave(r);
 }
 
-static void run_fields(struct record *r, struct run_record *run)
+void run_record_fields(struct record *r, struct run_record *run)
 {
     bool single;
 
@@ -84,8 +84,7 @@ static void run_fields(struct record *r, struct run_record *run)
     }
     record_document(r, "grammar", &run->grammar, RUN_GRAMMAR_BYTES_MAX);
     record_document(r, "preset", &run->preset, RUN_GRAMMAR_BYTES_MAX);
-    record_bin(r, "single_job", &run->single_job, single ? 1 : 0,
-               single ? JOB_BYTES_MAX : 0);
+    record_bin(r, "single_job", &run->single_job, single ? 1 : 0, single ? JOB_BYTES_MAX : 0);
     if (record_ok(r) && !single && run->grammar.bytes == 0) {
         record_fail(r, "grammar", "a search needs one");
     }
@@ -98,7 +97,7 @@ enum nero_status run_record_check(const struct run_record *record, struct nero_e
     struct record r;
 
     record_check_begin(&r, "run", err);
-    run_fields(&r, &copy);
+    run_record_fields(&r, &copy);
     return record_end(&r);
 }
 
@@ -109,7 +108,7 @@ enum nero_status run_record_encode(const struct run_record *record, struct bytes
     struct record r;
 
     record_write_begin(&r, "run", out, RUN_BYTES_MAX, err);
-    run_fields(&r, &copy);
+    run_record_fields(&r, &copy);
     return record_end(&r);
 }
 
@@ -121,7 +120,7 @@ enum nero_status run_record_decode(struct bytes_view bytes, struct run_record *o
 
     memset(&made, 0, sizeof made);
     record_read_begin(&r, "run", bytes, RUN_BYTES_MAX, err);
-    run_fields(&r, &made);
+    run_record_fields(&r, &made);
     if (record_end(&r) == NERO_OK) {
         *out = made;
     }
@@ -130,7 +129,7 @@ enum nero_status run_record_decode(struct bytes_view bytes, struct run_record *o
 
 /* ---- amendment ---- */
 
-static void amendment_fields(struct record *r, struct run_amendment *amendment)
+void run_amendment_fields(struct record *r, struct run_amendment *amendment)
 {
     record_open(r, 1, 5);
     layout_run_field(r, amendment->run);
@@ -147,7 +146,7 @@ enum nero_status run_amendment_encode(const struct run_amendment *amendment, str
     struct record r;
 
     record_write_begin(&r, "amendment", out, RUN_CONTROL_BYTES_MAX, err);
-    amendment_fields(&r, &copy);
+    run_amendment_fields(&r, &copy);
     return record_end(&r);
 }
 
@@ -159,7 +158,7 @@ enum nero_status run_amendment_decode(struct bytes_view bytes, struct run_amendm
 
     memset(&made, 0, sizeof made);
     record_read_begin(&r, "amendment", bytes, RUN_CONTROL_BYTES_MAX, err);
-    amendment_fields(&r, &made);
+    run_amendment_fields(&r, &made);
     if (record_end(&r) == NERO_OK) {
         *out = made;
     }
@@ -168,7 +167,7 @@ enum nero_status run_amendment_decode(struct bytes_view bytes, struct run_amendm
 
 /* ---- epoch ---- */
 
-static void epoch_fields(struct record *r, struct run_epoch *epoch)
+void run_epoch_fields(struct record *r, struct run_epoch *epoch)
 {
     record_open(r, 1, 7);
     layout_run_field(r, epoch->run);
@@ -187,7 +186,7 @@ enum nero_status run_epoch_encode(const struct run_epoch *epoch, struct bytes *o
     struct record r;
 
     record_write_begin(&r, "epoch", out, RUN_CONTROL_BYTES_MAX, err);
-    epoch_fields(&r, &copy);
+    run_epoch_fields(&r, &copy);
     return record_end(&r);
 }
 
@@ -199,7 +198,7 @@ enum nero_status run_epoch_decode(struct bytes_view bytes, struct run_epoch *out
 
     memset(&made, 0, sizeof made);
     record_read_begin(&r, "epoch", bytes, RUN_CONTROL_BYTES_MAX, err);
-    epoch_fields(&r, &made);
+    run_epoch_fields(&r, &made);
     if (record_end(&r) == NERO_OK) {
         *out = made;
     }
@@ -214,7 +213,7 @@ void run_batch_fini(struct run_batch *batch)
     memset(batch, 0, sizeof *batch);
 }
 
-static void batch_fields(struct record *r, struct run_batch *batch)
+void run_batch_fields(struct record *r, struct run_batch *batch)
 {
     record_open(r, 1, 4);
     layout_run_field(r, batch->run);
@@ -244,7 +243,7 @@ enum nero_status run_batch_encode(const struct run_batch *batch, struct bytes *o
     struct record r;
 
     record_write_begin(&r, "batch", out, RUN_BYTES_MAX, err);
-    batch_fields(&r, &copy);
+    run_batch_fields(&r, &copy);
     return record_end(&r);
 }
 
@@ -256,7 +255,7 @@ enum nero_status run_batch_decode(struct bytes_view bytes, struct run_batch *out
 
     memset(&made, 0, sizeof made);
     record_read_begin(&r, "batch", bytes, RUN_BYTES_MAX, err);
-    batch_fields(&r, &made);
+    run_batch_fields(&r, &made);
     if (record_end(&r) != NERO_OK) {
         run_batch_fini(&made);
         return r.status;
@@ -267,7 +266,7 @@ enum nero_status run_batch_decode(struct bytes_view bytes, struct run_batch *out
 
 /* ---- data set ---- */
 
-static void dataset_fields(struct record *r, struct run_dataset *dataset)
+void run_dataset_fields(struct record *r, struct run_dataset *dataset)
 {
     record_open(r, 1, 10);
     record_name(r, "name", dataset->name, sizeof dataset->name);
@@ -289,7 +288,7 @@ enum nero_status run_dataset_encode(const struct run_dataset *dataset, struct by
     struct record r;
 
     record_write_begin(&r, "dataset", out, RUN_CONTROL_BYTES_MAX, err);
-    dataset_fields(&r, &copy);
+    run_dataset_fields(&r, &copy);
     return record_end(&r);
 }
 
@@ -301,7 +300,7 @@ enum nero_status run_dataset_decode(struct bytes_view bytes, struct run_dataset 
 
     memset(&made, 0, sizeof made);
     record_read_begin(&r, "dataset", bytes, RUN_CONTROL_BYTES_MAX, err);
-    dataset_fields(&r, &made);
+    run_dataset_fields(&r, &made);
     if (record_end(&r) == NERO_OK) {
         *out = made;
     }

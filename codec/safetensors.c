@@ -8,7 +8,8 @@
 #include "nero/mem.h"
 
 static_assert(sizeof(float) == 4, "float32");
-static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are stored as they lie in memory");
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+              "tensors are stored as they lie in memory");
 
 /* Bytes of data in one file; keeps every sum of sizes far from overflow. */
 #define SAFETENSORS_DATA_MAX (UINT64_C(1) << 40)
@@ -57,8 +58,7 @@ static bool dims_count(const struct safetensors_tensor *tensor, uint64_t *count)
 {
     *count = 1;
     for (uint32_t i = 0; i < tensor->rank; i++) {
-        if (tensor->dims[i] == 0 ||
-            __builtin_mul_overflow(*count, tensor->dims[i], count) ||
+        if (tensor->dims[i] == 0 || __builtin_mul_overflow(*count, tensor->dims[i], count) ||
             *count > SAFETENSORS_DATA_MAX / 4) {
             return false;
         }
@@ -96,8 +96,8 @@ static enum nero_status entry_print(const struct safetensors_tensor *tensor, uin
         status = bytes_printf(out, err, "%s%" PRIu64, i > 0 ? "," : "", tensor->dims[i]);
     }
     if (status == NERO_OK) {
-        status = bytes_printf(out, err, "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}", begin,
-                              end);
+        status =
+            bytes_printf(out, err, "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}", begin, end);
     }
     return status;
 }
@@ -246,7 +246,8 @@ static enum nero_status entry_read(struct cursor *cursor, struct safetensors_ten
         return cursor_fail(cursor, "expected :{\"dtype\":\"F32\",\"shape\":[");
     }
     while (!cursor_skip(cursor, "]")) {
-        if (tensor->rank == SAFETENSORS_RANK_MAX || (tensor->rank > 0 && !cursor_skip(cursor, ",")) ||
+        if (tensor->rank == SAFETENSORS_RANK_MAX ||
+            (tensor->rank > 0 && !cursor_skip(cursor, ",")) ||
             !cursor_number(cursor, &tensor->dims[tensor->rank])) {
             return cursor_fail(cursor, "the shape is no list of up to 4 numbers");
         }
@@ -267,7 +268,9 @@ static enum nero_status entry_read(struct cursor *cursor, struct safetensors_ten
 }
 
 /* An entry takes at least this many bytes: bounds what is allocated by what is there. */
-enum { ENTRY_BYTES_MIN = sizeof "\"a\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]}" - 1 };
+enum {
+    ENTRY_BYTES_MIN = sizeof "\"a\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]}" - 1
+};
 
 static enum nero_status header_read(struct cursor *cursor, struct safetensors_file *file,
                                     uint64_t *data_bytes)

@@ -41,7 +41,7 @@ static void blobs_field(struct record *r, struct slot *slot)
     record_leave(r);
 }
 
-static void slot_record(struct record *r, struct slot *slot)
+void slot_fields(struct record *r, struct slot *slot)
 {
     bool has_body;
 
@@ -78,7 +78,7 @@ enum nero_status slot_encode(const struct slot *slot, struct bytes *out, struct 
     struct record r;
 
     record_write_begin(&r, "slot", out, SLOT_BYTES_MAX - ENVELOPE_OVERHEAD_MAX, err);
-    slot_record(&r, &copy);
+    slot_fields(&r, &copy);
     return record_end(&r);
 }
 
@@ -89,7 +89,7 @@ enum nero_status slot_decode(struct bytes_view bytes, struct slot *out, struct n
 
     memset(&made, 0, sizeof made);
     record_read_begin(&r, "slot", bytes, SLOT_BYTES_MAX - ENVELOPE_OVERHEAD_MAX, err);
-    slot_record(&r, &made);
+    slot_fields(&r, &made);
     if (record_end(&r) == NERO_OK) {
         *out = made;
     }

@@ -175,9 +175,10 @@ const char *token_walk(struct bytes_view in, size_t *at)
 const char *token_name(enum token_type type)
 {
     static const char *const names[] = {
-        [TOKEN_NIL] = "nil",      [TOKEN_BOOL] = "a boolean",   [TOKEN_UINT] = "an integer",
-        [TOKEN_INT] = "a negative integer", [TOKEN_REAL] = "a float64", [TOKEN_STR] = "a string",
-        [TOKEN_BIN] = "bytes",    [TOKEN_ARRAY] = "an array"};
+        [TOKEN_NIL] = "nil",         [TOKEN_BOOL] = "a boolean",
+        [TOKEN_UINT] = "an integer", [TOKEN_INT] = "a negative integer",
+        [TOKEN_REAL] = "a float64",  [TOKEN_STR] = "a string",
+        [TOKEN_BIN] = "bytes",       [TOKEN_ARRAY] = "an array"};
 
     return names[type];
 }

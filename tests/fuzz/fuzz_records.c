@@ -6,6 +6,7 @@
 
 #include "nero/envelope.h"
 #include "nero/record.h"
+#include "nero/show.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/support/codec_samples.h"
 
@@ -31,7 +32,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     }
     bytes_init(&out, FUZZ_BYTES_MAX);
     (void)record_print_json(view, &out, &err);
+    (void)show_envelope(view, &out, &err);
+    for (enum envelope_type type = ENVELOPE_RUN; type <= ENVELOPE_ENROL; type++) {
+        (void)envelope_parse(view, type, &envelope, &err);
+        (void)show_payload(type, view, &out, &err);
+    }
     bytes_fini(&out);
-    (void)envelope_parse(view, ENVELOPE_JOB, &envelope, &err);
     return 0;
 }

@@ -74,11 +74,8 @@ void codec_sample_phenotype(struct phenotype *out)
                                                 .padding = PHENOTYPE_VALID},
                                        .input_count = 2,
                                        .inputs = {0, 1}};
-    units[3] = (struct phenotype_unit){.kind = PHENOTYPE_FC,
-                                       .fc_units = 10,
-                                       .fc_bias = true,
-                                       .input_count = 1,
-                                       .inputs = {2}};
+    units[3] = (struct phenotype_unit){
+        .kind = PHENOTYPE_FC, .fc_units = 10, .fc_bias = true, .input_count = 1, .inputs = {2}};
 }
 
 static enum nero_status make_phenotype(struct bytes *out, struct nero_err *err)
@@ -168,8 +165,7 @@ static enum nero_status make_job(struct bytes *out, struct nero_err *err)
                              err);
 }
 
-static enum nero_status recode_job(struct bytes_view bytes, struct bytes *out,
-                                   struct nero_err *err)
+static enum nero_status recode_job(struct bytes_view bytes, struct bytes *out, struct nero_err *err)
 {
     struct job_record job;
     enum nero_status status = job_record_decode(bytes, &job, err);
@@ -187,27 +183,26 @@ static struct result_epoch sample_curve[] = {
 
 static enum nero_status make_outcome(struct bytes *out, struct nero_err *err)
 {
-    const struct result_outcome outcome = {
-        .job = sample_hash(3),
-        .numeric_class = "nero-0.1/cpu-onednn-2.6/avx2/s1/f32",
-        .stop = RESULT_STOP_BUDGET,
-        .ill = RESULT_WELL,
-        .steps = 790,
-        .epochs = 3,
-        .best_epoch = 3,
-        .control_count = 3500,
-        .count = 3500,
-        .correct = 3062,
-        .kept = 1018,
-        .zero_gradient = 4,
-        .attacked = true,
-        .class_count = 10,
-        .histogram = sample_histogram,
-        .epoch_count = 3,
-        .curve = sample_curve,
-        .has_state = true,
-        .state = sample_hash(4),
-        .weights = sample_hash(5)};
+    const struct result_outcome outcome = {.job = sample_hash(3),
+                                           .numeric_class = "nero-0.1/cpu-onednn-2.6/avx2/s1/f32",
+                                           .stop = RESULT_STOP_BUDGET,
+                                           .ill = RESULT_WELL,
+                                           .steps = 790,
+                                           .epochs = 3,
+                                           .best_epoch = 3,
+                                           .control_count = 3500,
+                                           .count = 3500,
+                                           .correct = 3062,
+                                           .kept = 1018,
+                                           .zero_gradient = 4,
+                                           .attacked = true,
+                                           .class_count = 10,
+                                           .histogram = sample_histogram,
+                                           .epoch_count = 3,
+                                           .curve = sample_curve,
+                                           .has_state = true,
+                                           .state = sample_hash(4),
+                                           .weights = sample_hash(5)};
 
     return result_outcome_encode(&outcome, out, err);
 }
@@ -229,18 +224,18 @@ static enum nero_status recode_outcome(struct bytes_view bytes, struct bytes *ou
 
 static enum nero_status make_result(struct bytes *out, struct nero_err *err)
 {
-    const struct result_provenance provenance = {.runner = {1, 2, 3, 254},
-                                                 .started_ms = 1767225600000,
-                                                 .finished_ms = 1767226200123,
-                                                 .attempts = 2,
-                                                 .preemptions = 1,
-                                                 .token_count = 2,
-                                                 .tokens = {UINT64_C(1) << 32 | 7,
-                                                            UINT64_C(2) << 32 | 9},
-                                                 .steps_redone = 12,
-                                                 .seconds_trained = 598.25,
-                                                 .seconds_lost = 3.5,
-                                                 .images_per_second = 1234.5};
+    const struct result_provenance provenance = {
+        .runner = {1, 2, 3, 254},
+        .started_ms = 1767225600000,
+        .finished_ms = 1767226200123,
+        .attempts = 2,
+        .preemptions = 1,
+        .token_count = 2,
+        .tokens = {UINT64_C(1) << 32 | 7, UINT64_C(2) << 32 | 9},
+        .steps_redone = 12,
+        .seconds_trained = 598.25,
+        .seconds_lost = 3.5,
+        .images_per_second = 1234.5};
     struct bytes outcome;
     enum nero_status status;
 
@@ -389,8 +384,8 @@ const char codec_sample_genotype_text[] =
 static enum nero_status make_genotype(struct bytes *out, struct nero_err *err)
 {
     struct genotype genotype;
-    enum nero_status status = genotype_parse_text(
-        "sample", bytes_view_str(codec_sample_genotype_text), &genotype, err);
+    enum nero_status status =
+        genotype_parse_text("sample", bytes_view_str(codec_sample_genotype_text), &genotype, err);
 
     if (status == NERO_OK) {
         status = genotype_encode(&genotype, out, err);
@@ -442,26 +437,25 @@ static enum nero_status make_generation(struct bytes *out, struct nero_err *err)
          .what = "num-filters",
          .before = "64",
          .after = "128"}};
-    struct generation_member members[] = {
-        {.origin = GENERATION_PARENT,
-         .genotype = bytes_view_str("genotype"),
-         .has_job = true,
-         .job = sample_hash(9),
-         .budget = {.kind = JOB_EPOCHS, .amount = 17},
-         .verdict = GENERATION_SCORED,
-         .has_slot = true,
-         .slot = sample_hash(10),
-         .fitness = 0.6875,
-         .count = 3500,
-         .correct = 3062,
-         .kept = 1018},
-        {.origin = GENERATION_MUTANT,
-         .genotype = bytes_view_str("other genotype"),
-         .event_count = 2,
-         .events = events,
-         .text = "61000000 parameters are more than 50000000",
-         .verdict = GENERATION_INVALID,
-         .fitness = -1.0}};
+    struct generation_member members[] = {{.origin = GENERATION_PARENT,
+                                           .genotype = bytes_view_str("genotype"),
+                                           .has_job = true,
+                                           .job = sample_hash(9),
+                                           .budget = {.kind = JOB_EPOCHS, .amount = 17},
+                                           .verdict = GENERATION_SCORED,
+                                           .has_slot = true,
+                                           .slot = sample_hash(10),
+                                           .fitness = 0.6875,
+                                           .count = 3500,
+                                           .correct = 3062,
+                                           .kept = 1018},
+                                          {.origin = GENERATION_MUTANT,
+                                           .genotype = bytes_view_str("other genotype"),
+                                           .event_count = 2,
+                                           .events = events,
+                                           .text = "61000000 parameters are more than 50000000",
+                                           .verdict = GENERATION_INVALID,
+                                           .fitness = -1.0}};
     const struct generation generation = {.run = "cifar-10-a",
                                           .lineage = 1,
                                           .number = 7,

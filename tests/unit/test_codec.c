@@ -125,8 +125,7 @@ static void test_codec__trailing_bytes_are_refused(void **state)
         make_sample(&codec_samples[i], &made);
         assert_int_equal(bytes_append(&made, "\0", 1, &err), NERO_OK);
         bytes_init(&again, TEST_BYTES_MAX);
-        assert_int_equal(codec_samples[i].recode(bytes_as_view(&made), &again, &err),
-                         NERO_CORRUPT);
+        assert_int_equal(codec_samples[i].recode(bytes_as_view(&made), &again, &err), NERO_CORRUPT);
         assert_non_null(strstr(err.message, "bytes after the end"));
         bytes_fini(&again);
         bytes_fini(&made);
@@ -147,8 +146,7 @@ static void test_codec__a_newer_version_is_refused_as_such(void **state)
         assert_int_equal(made.data[at], 1);
         made.data[at] = 2;
         bytes_init(&again, TEST_BYTES_MAX);
-        assert_int_equal(codec_samples[i].recode(bytes_as_view(&made), &again, &err),
-                         NERO_VERSION);
+        assert_int_equal(codec_samples[i].recode(bytes_as_view(&made), &again, &err), NERO_VERSION);
         assert_non_null(strstr(err.message, "version 2"));
         bytes_fini(&again);
         bytes_fini(&made);
@@ -259,15 +257,14 @@ static void test_codec__msgpack_c_reads_the_same_tree(void **state)
 
         make_sample(&codec_samples[i], &made);
         msgpack_unpacked_init(&unpacked);
-        assert_int_equal(
-            msgpack_unpack_next(&unpacked, (const char *)made.data, made.bytes, &at),
-            MSGPACK_UNPACK_SUCCESS);
+        assert_int_equal(msgpack_unpack_next(&unpacked, (const char *)made.data, made.bytes, &at),
+                         MSGPACK_UNPACK_SUCCESS);
         assert_int_equal(at, made.bytes);
         msgpack_sbuffer_init(&packed);
         msgpack_packer_init(&packer, &packed, msgpack_sbuffer_write);
         assert_int_equal(msgpack_pack_object(&packer, unpacked.data), 0);
-        assert_true(bytes_view_equal(bytes_as_view(&made),
-                                     bytes_view_of(packed.data, packed.size)));
+        assert_true(
+            bytes_view_equal(bytes_as_view(&made), bytes_view_of(packed.data, packed.size)));
         msgpack_sbuffer_destroy(&packed);
         msgpack_unpacked_destroy(&unpacked);
         bytes_fini(&made);

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,7 @@
 #include "nero/envelope.h"
 #include "nero/mem.h"
 #include "nero/slot.h"
+#include "tests/support/codec_samples.h"
 
 static struct key_pair key;
 
@@ -77,8 +79,8 @@ static void test_envelope__every_flipped_bit_is_refused(void **state)
         enum nero_status status;
 
         stored.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
-        status = envelope_open(bytes_as_view(&stored), ENVELOPE_SLOT, &key.public_key, &payload,
-                               &err);
+        status =
+            envelope_open(bytes_as_view(&stored), ENVELOPE_SLOT, &key.public_key, &payload, &err);
         assert_true(status == NERO_CORRUPT || status == NERO_VERSION || status == NERO_DENIED);
         assert_null(payload.data);
         stored.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
@@ -155,8 +157,7 @@ static void test_envelope__sizes_are_limited(void **state)
         NERO_TOO_BIG);
     assert_int_equal(out.bytes, 0);
     assert_int_equal(
-        envelope_seal(ENVELOPE_JOB, bytes_view_of(large, sizeof large), &key, &out, &err),
-        NERO_OK);
+        envelope_seal(ENVELOPE_JOB, bytes_view_of(large, sizeof large), &key, &out, &err), NERO_OK);
     bytes_fini(&out);
 }
 
@@ -176,6 +177,62 @@ static void test_envelope__no_memory_is_said(void **state)
     bytes_fini(&stored);
 }
 
+/* A slot sealed by the key of an all-zero seed: another program can check it against this file. */
+static void seal_golden(struct bytes *out)
+{
+    static const uint8_t seed[crypto_sign_SEEDBYTES] = {0};
+    struct key_pair fixed;
+    struct nero_err err;
+    struct bytes payload;
+
+    (void)crypto_sign_seed_keypair(fixed.public_key.data, fixed.secret, seed);
+    fixed.id = key_id_of(&fixed.public_key);
+    bytes_init(&payload, SLOT_BYTES_MAX);
+    bytes_init(out, SLOT_BYTES_MAX);
+    for (size_t i = 0; i < codec_sample_count; i++) {
+        if (strcmp(codec_samples[i].name, "slot") == 0) {
+            assert_int_equal(codec_samples[i].make(&payload, &err), NERO_OK);
+        }
+    }
+    assert_int_equal(envelope_seal(ENVELOPE_SLOT, bytes_as_view(&payload), &fixed, out, &err),
+                     NERO_OK);
+    bytes_fini(&payload);
+}
+
+static const char golden_path[] = NERO_SOURCE_DIR "/tests/golden/envelope/slot.mp";
+
+static void test_envelope__bytes_are_golden(void **state)
+{
+    static uint8_t golden[4096];
+    struct bytes made;
+    FILE *file = fopen(golden_path, "rb");
+    size_t bytes;
+
+    (void)state;
+    assert_non_null(file);
+    bytes = fread(golden, 1, sizeof golden, file);
+    assert_int_equal(fclose(file), 0);
+    seal_golden(&made);
+    assert_true(bytes_view_equal(bytes_as_view(&made), bytes_view_of(golden, bytes)));
+    bytes_fini(&made);
+}
+
+/* `test_envelope --write`: for a new version of the format. */
+static int write_golden_file(void)
+{
+    FILE *file = fopen(golden_path, "wb");
+    struct bytes made;
+    size_t written;
+
+    if (file == NULL || sodium_init() < 0) {
+        perror(golden_path);
+        return 1;
+    }
+    seal_golden(&made);
+    written = fwrite(made.data, 1, made.bytes, file);
+    return fclose(file) == 0 && written == made.bytes ? 0 : 1;
+}
+
 static int envelope_setup(void **state)
 {
     struct nero_err err;
@@ -188,7 +245,7 @@ static int envelope_setup(void **state)
     return 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_envelope__signs_the_dsse_encoding),
@@ -198,7 +255,12 @@ int main(void)
         cmocka_unit_test(test_envelope__a_signature_does_not_move),
         cmocka_unit_test(test_envelope__sizes_are_limited),
         cmocka_unit_test(test_envelope__no_memory_is_said),
+        cmocka_unit_test(test_envelope__bytes_are_golden),
     };
+
+    if (argc == 2 && strcmp(argv[1], "--write") == 0) {
+        return write_golden_file();
+    }
 
     return cmocka_run_group_tests(tests, envelope_setup, NULL);
 }

@@ -95,8 +95,8 @@ static void test_genotype__printed_text_is_golden(void **state)
 
 static void test_genotype__reals_come_back_bit_by_bit(void **state)
 {
-    static const double reals[] = {0.1,    1.0 / 3.0, -0.0, 1e300, 5e-324,
-                                   123.0,  1e22,      -2.5, 0x1.fffffffffffffp-1};
+    static const double reals[] = {0.1,  1.0 / 3.0,           -0.0, 1e300, 5e-324, 123.0, 1e22,
+                                   -2.5, 0x1.fffffffffffffp-1};
     struct genotype g;
 
     (void)state;
@@ -154,7 +154,8 @@ static void test_genotype__bad_texts_are_refused_with_their_line(void **state)
         {HEAD TAIL "module m\n", "t:7: module 'm' twice"},
         {HEAD TAIL "learning a\n", "t:7: 'learning' twice"},
         {HEAD TAIL "gene b m\nm: 0\n", "t:7: gene 'b' is never used"},
-        {HEAD "module m\nunit b from -1\nlearning a\ngene a m\nm: 0\n", "t:3: there is no gene 'b'"},
+        {HEAD "module m\nunit b from -1\nlearning a\ngene a m\nm: 0\n",
+         "t:3: there is no gene 'b'"},
         {HEAD "module n\nunit a from -1\nlearning a\ngene a m\nm: 0\n",
          "t:3: gene 'a' starts at 'm', the module at 'n'"},
         {HEAD "module m\nunit a\nlearning a\ngene a m\nm: 0\n", "t:3: expected 'from'"},
@@ -170,8 +171,7 @@ static void test_genotype__bad_texts_are_refused_with_their_line(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct genotype g;
         struct nero_err err;
-        enum nero_status status =
-            genotype_parse_text("t", bytes_view_str(cases[i].text), &g, &err);
+        enum nero_status status = genotype_parse_text("t", bytes_view_str(cases[i].text), &g, &err);
 
         if (status != NERO_INVALID && status != NERO_VERSION) {
             fail_msg("case %zu is taken", i);

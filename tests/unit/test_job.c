@@ -78,16 +78,26 @@ static void test_job__budgets_are_parsed(void **state)
         const char *text;
         enum job_budget_kind kind;
         uint64_t amount;
-    } good[] = {{"seconds:600", JOB_SECONDS, 600},
-                {"epochs:8", JOB_EPOCHS, 8},
-                {"steps:5", JOB_STEPS, 5},
-                {"flops:1e15", JOB_FLOPS, UINT64_C(1000000000000000)},
-                {"flops:2.5e3", JOB_FLOPS, 2500},
-                {"flops:18446744073709551615", JOB_FLOPS, UINT64_MAX}};
-    static const char *const bad[] = {"",           "epochs",      "epochs:",   "epochs:0",
-                                      "epochs:-1",  "epochs: 8",   "epochs:8 ", "epochs:1e3",
-                                      "flops:0.5",  "flops:1e30",  "flops:1e",  "flops:inf",
-                                      "flops:0x10", "flops:2.5e0", "epoch:8",   "Epochs:8",
+    } good[] = {
+        {"seconds:600", JOB_SECONDS, 600}, {"epochs:8", JOB_EPOCHS, 8},
+        {"steps:5", JOB_STEPS, 5},         {"flops:1e15", JOB_FLOPS, UINT64_C(1000000000000000)},
+        {"flops:2.5e3", JOB_FLOPS, 2500},  {"flops:18446744073709551615", JOB_FLOPS, UINT64_MAX}};
+    static const char *const bad[] = {"",
+                                      "epochs",
+                                      "epochs:",
+                                      "epochs:0",
+                                      "epochs:-1",
+                                      "epochs: 8",
+                                      "epochs:8 ",
+                                      "epochs:1e3",
+                                      "flops:0.5",
+                                      "flops:1e30",
+                                      "flops:1e",
+                                      "flops:inf",
+                                      "flops:0x10",
+                                      "flops:2.5e0",
+                                      "epoch:8",
+                                      "Epochs:8",
                                       "seconds:99999999999999999999"};
     struct nero_err err;
 

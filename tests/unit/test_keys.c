@@ -99,7 +99,10 @@ static void test_keys__a_key_that_others_reach_is_refused(void **state)
 static void test_keys__a_damaged_file_is_refused(void **state)
 {
     static const char *const texts[] = {
-        "", "\n", "nero-secret-key-v1", "nero-secret-key-v1 00ff\n",
+        "",
+        "\n",
+        "nero-secret-key-v1",
+        "nero-secret-key-v1 00ff\n",
         "nero-key-v1 0000000000000000000000000000000000000000000000000000000000000000\n",
         "nero-secret-key-v1 000000000000000000000000000000000000000000000000000000000000000G\n",
         "nero-secret-key-v1 00000000000000000000000000000000000000000000000000000000000000000\n",

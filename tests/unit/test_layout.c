@@ -1,6 +1,6 @@
 /*
- * Goal: every object lies where codec/FORMAT.md says, under keys that every store takes. Method: the
- * table of the format page, and run names at the edges.
+ * Goal: every object lies where codec/FORMAT.md says, under keys that every store takes. Method:
+ * the table of the format page, and run names at the edges.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -60,8 +60,11 @@ static void test_layout__run_names_are_checked(void **state)
     static const char longest[] = "123456789012345678901234567890123456789012345678901234567890123";
     static const char *const good[] = {"a", "0", "cifar-10-a", "a-", longest};
     static const char *const bad[] = {
-        "", "-a", "A", "a_b", "a.b", "a/b", "..", "a b", "\xc3\xa4",
-        "1234567890123456789012345678901234567890123456789012345678901234"};
+        "",         "-a",
+        "A",        "a_b",
+        "a.b",      "a/b",
+        "..",       "a b",
+        "\xc3\xa4", "1234567890123456789012345678901234567890123456789012345678901234"};
     struct nero_err err;
 
     (void)state;

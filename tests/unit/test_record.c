@@ -113,8 +113,7 @@ static void test_record__messages_name_field_and_offset(void **state)
     record_leave(&r);
     record_close(&r);
     assert_int_equal(record_end(&r), NERO_CORRUPT);
-    assert_string_equal(err.message,
-                        "thing: items[1].item.size at byte 6: 9 is not within [0, 8]");
+    assert_string_equal(err.message, "thing: items[1].item.size at byte 6: 9 is not within [0, 8]");
     assert_int_equal(value, 5); /* of the item before; nothing of the bad one */
 }
 
@@ -139,7 +138,10 @@ static void test_record__texts_are_cleaned_when_written_and_refused_when_read(vo
         const char *text;
         const char *stored;
     } cases[] = {{"plain", "plain"},
-                 {"gr\xc3\xb6\xc3\x9f" "e", "gr\xc3\xb6\xc3\x9f" "e"},
+                 {"gr\xc3\xb6\xc3\x9f"
+                  "e",
+                  "gr\xc3\xb6\xc3\x9f"
+                  "e"},
                  {"a\nb\x1b[31m", "a?b?[31m"},
                  {"cut \xe2\x82", "cut ??"},
                  {"over\xc0\xaf", "over??"},
@@ -225,11 +227,11 @@ static void test_record__json_is_printed(void **state)
 
     (void)state;
     bytes_init(&out, 1000);
-    assert_int_equal(record_print_json(BYTES(0x98, 1, 0xc0, 0xc3, 0xe0, 0xa3, 'a', '"', '\n', 0xc4,
-                                             2, 0xab, 0x01, 0x92, 0x90, 5, 0xcb, 0x3f, 0xe0, 0, 0,
-                                             0, 0, 0, 0),
-                                       &out, &err),
-                     NERO_OK);
+    assert_int_equal(
+        record_print_json(BYTES(0x98, 1, 0xc0, 0xc3, 0xe0, 0xa3, 'a', '"', '\n', 0xc4, 2, 0xab,
+                                0x01, 0x92, 0x90, 5, 0xcb, 0x3f, 0xe0, 0, 0, 0, 0, 0, 0),
+                          &out, &err),
+        NERO_OK);
     assert_int_equal(bytes_terminate(&out, &err), NERO_OK);
     assert_string_equal((const char *)out.data,
                         "[1,null,true,-32,\"a\\\"\\n\",\"ab01\",[[],5],0.5]");

@@ -165,8 +165,8 @@ static void test_slot__wrong_fields_are_refused(void **state)
     REFUSED(SLOT_CANCELLED, s.skipped_count = 1; s.skipped[0] = 5, "skipped[0]");
     REFUSED(SLOT_REOPENED, s.skipped_count = 2; s.skipped[0] = 3; s.skipped[1] = 3, "skipped[1]");
     REFUSED(SLOT_REOPENED, s.blob_count = 1, "blobs[0].blob.role");
-    REFUSED(SLOT_CHECKPOINT, s.blob_count = 2; s.blobs[0].role[0] = 'a'; s.blobs[1].role[0] = 'a',
-            "'a' twice");
+    REFUSED(SLOT_CHECKPOINT, s.blob_count = 2; s.blobs[0].role[0] = 'a';
+            s.blobs[1].role[0] = 'a', "'a' twice");
 }
 
 static void test_slot__kinds_have_names_and_ends(void **state)
@@ -191,8 +191,7 @@ static void test_slot__accuracies_come_from_the_integers(void **state)
     (void)state;
     assert_true(clean == 3062.0 / 3500.0);
     assert_true(kept == 1018.0 / 3062.0);
-    assert_true(result_fitness(clean, kept, 4.0) ==
-                17.0 * clean * kept / (16.0 * kept + clean));
+    assert_true(result_fitness(clean, kept, 4.0) == 17.0 * clean * kept / (16.0 * kept + clean));
     assert_true(result_fitness(0.0, 0.0, 4.0) == 0.0);
     outcome = (struct result_outcome){.count = 0};
     assert_true(result_clean_accuracy(&outcome) == 0.0);

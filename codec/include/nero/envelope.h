@@ -20,7 +20,7 @@ enum {
 };
 
 enum envelope_type {
-    ENVELOPE_RUN = 1,        /* by the root key */
+    ENVELOPE_RUN = 1,         /* by the root key */
     ENVELOPE_CERTIFICATE = 2, /* all the rest by the run key, but slots by a runner's */
     ENVELOPE_JOB = 3,
     ENVELOPE_SLOT = 4,

@@ -43,7 +43,7 @@ enum generation_operator {
     GENERATION_REMOVE_UNIT = 4,
     GENERATION_ADD_CONNECTION = 5,
     GENERATION_REMOVE_CONNECTION = 6,
-    GENERATION_MUTATE_RULE = 7,  /* another alternative of a non-terminal */
+    GENERATION_MUTATE_RULE = 7, /* another alternative of a non-terminal */
     GENERATION_MUTATE_INT = 8,
     GENERATION_MUTATE_FLOAT = 9,
     GENERATION_MUTATE_POWER = 10,
@@ -62,17 +62,17 @@ struct generation_event {
 };
 
 enum generation_verdict {
-    GENERATION_PENDING = 0,   /* proposed: not evaluated yet */
+    GENERATION_PENDING = 0, /* proposed: not evaluated yet */
     GENERATION_SCORED = 1,
-    GENERATION_INVALID = 2,   /* never became a job: over a limit, or not buildable */
+    GENERATION_INVALID = 2, /* never became a job: over a limit, or not buildable */
     GENERATION_ILL_FITTED = 3,
-    GENERATION_FAILED = 4     /* the job failed for cause */
+    GENERATION_FAILED = 4 /* the job failed for cause */
 };
 
 /*
- * In a proposed record every verdict is pending. What follows `verdict` is stored for other verdicts
- * only; the budget is stored where its kind is set, and a job has one. Without a job a verdict is
- * pending or invalid.
+ * In a proposed record every verdict is pending. What follows `verdict` is stored for other
+ * verdicts only; the budget is stored where its kind is set, and a job has one. Without a job a
+ * verdict is pending or invalid.
  */
 struct generation_member {
     enum generation_origin origin;
@@ -81,13 +81,13 @@ struct generation_member {
     struct hash job;
     struct job_budget budget;
     uint32_t event_count;
-    struct generation_event *events; /* owned on decode */
+    struct generation_event *events;  /* owned on decode */
     char text[GENERATION_TEXT_BYTES]; /* why invalid or failed */
     enum generation_verdict verdict;
     bool has_slot;
-    struct hash slot;   /* stored bytes of the accepted terminal slot */
-    double fitness;     /* in the formula of the generation's phase */
-    uint32_t count;     /* N, correct, kept of the outcome, so that readers need no join */
+    struct hash slot; /* stored bytes of the accepted terminal slot */
+    double fitness;   /* in the formula of the generation's phase */
+    uint32_t count;   /* N, correct, kept of the outcome, so that readers need no join */
     uint32_t correct;
     uint32_t kept;
 };
@@ -103,10 +103,10 @@ struct generation {
     uint32_t member_count;
     struct generation_member *members; /* slot order, the parent first; owned on decode */
     /* From here on meaningful in CLOSED only. */
-    uint32_t selected;    /* member that becomes the next parent */
+    uint32_t selected; /* member that becomes the next parent */
     double mean_fitness;
-    bool next_robust;     /* the phase of the next generation */
-    bool has_champion;    /* best over all robust generations of the lineage so far */
+    bool next_robust;  /* the phase of the next generation */
+    bool has_champion; /* best over all robust generations of the lineage so far */
     uint32_t champion_generation;
     uint32_t champion_member;
     double champion_fitness;

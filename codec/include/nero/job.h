@@ -1,6 +1,6 @@
 /*
- * A job: one evaluation of one phenotype. What is to be computed is the spec; the job id is the hash
- * of the spec's exact bytes, so equal work has one id. The genotype rides along for readers.
+ * A job: one evaluation of one phenotype. What is to be computed is the spec; the job id is the
+ * hash of the spec's exact bytes, so equal work has one id. The genotype rides along for readers.
  * Stored form: codec/FORMAT.md ("job").
  */
 #ifndef NERO_JOB_H
@@ -13,7 +13,7 @@
 #include "nero/phenotype.h"
 
 enum {
-    JOB_CLASS_BYTES = 192, /* a numeric class as text, NUL included */
+    JOB_CLASS_BYTES = 192,    /* a numeric class as text, NUL included */
     JOB_IMAGES_MAX = 1 << 28, /* of a training set */
     JOB_SCORED_MAX = 65536,   /* images scored in one job */
     JOB_SPEC_BYTES_MAX = 128 * 1024,
@@ -39,19 +39,19 @@ struct job_attack {
 };
 
 /*
- * How an evaluation is done; the same for all jobs of a run but for the split seed. Counts of images
- * are 1 or more, fitness_count at most JOB_SCORED_MAX; l2 in [0,1]; bn_momentum in [0,1).
+ * How an evaluation is done; the same for all jobs of a run but for the split seed. Counts of
+ * images are 1 or more, fitness_count at most JOB_SCORED_MAX; l2 in [0,1]; bn_momentum in [0,1).
  */
 struct job_protocol {
-    struct hash dataset;     /* data set id: hash of its record's payload */
-    uint64_t split_seed;     /* of the stratified split of the training images */
-    uint32_t train_count;    /* images a part */
+    struct hash dataset;  /* data set id: hash of its record's payload */
+    uint64_t split_seed;  /* of the stratified split of the training images */
+    uint32_t train_count; /* images a part */
     uint32_t control_count;
     uint32_t fitness_count;
     enum job_part part;
     struct job_attack attack;
-    uint32_t eval_batch;     /* physical batch of the inference plan */
-    double l2;               /* lambda: loss + lambda * sum of kernel weights squared */
+    uint32_t eval_batch; /* physical batch of the inference plan */
+    double l2;           /* lambda: loss + lambda * sum of kernel weights squared */
     double bn_momentum;
     bool augment;            /* pad 4, flip, crop */
     double ill_fitted_share; /* (0,1]: predictions of one class above this share are ill-fitted */

@@ -21,9 +21,9 @@ enum keys_use { KEYS_USE_SLOTS = 1 };
 struct keys_certificate {
     char run[SLOT_RUN_BYTES];
     struct key_public key;
-    uint32_t uses;          /* bits of keys_use */
-    uint64_t epoch;         /* leadership epoch in which it was issued */
-    int64_t not_before_ms;  /* wall clock */
+    uint32_t uses;         /* bits of keys_use */
+    uint64_t epoch;        /* leadership epoch in which it was issued */
+    int64_t not_before_ms; /* wall clock */
     int64_t not_after_ms;
     char host[KEYS_TEXT_BYTES]; /* as the runner says */
 };
@@ -56,16 +56,16 @@ enum nero_status keys_certificate_decode(struct bytes_view bytes, struct keys_ce
                                          struct nero_err *err);
 
 /*
- * A stored certificate (its envelope): signed by this run key, for this run. Times and epoch are for
- * the caller to judge. Errors: denied, corrupt, version.
+ * A stored certificate (its envelope): signed by this run key, for this run. Times and epoch are
+ * for the caller to judge. Errors: denied, corrupt, version.
  */
 enum nero_status keys_certificate_verify(struct bytes_view stored, const struct key_public *run_key,
                                          const char *run, struct keys_certificate *out,
                                          struct nero_err *err);
 
 /*
- * Payload of an ENVELOPE_ENROL, signed by the runner's new key: it asks for a certificate. `proof` is
- * HMAC-SHA-512-256(join token, public key, run, host); all zero over an inherited socket pair.
+ * Payload of an ENVELOPE_ENROL, signed by the runner's new key: it asks for a certificate. `proof`
+ * is HMAC-SHA-512-256(join token, public key, run, host); all zero over an inherited socket pair.
  */
 struct keys_enrol {
     char run[SLOT_RUN_BYTES];

@@ -12,7 +12,7 @@
  *   runs/<run>/job/<job>/<nnnnnnnnnn>          chain slots, create-only, never deleted
  *   runs/<run>/blob/<hh>/<hash>                checkpoints and weights by content
  *   runs/<run>/result/<hh>/<job>               byte copy of the final slot: an index, no authority
- *   runs/<run>/gen/<lineage>/<nnnnnnnn>/<s>    generation records; s = proposed, evaluated, closed
+ *   runs/<run>/gen/<lineage>/<nnnnnnnn>/<s>    generation records; s = generation_state_name
  *   data/<hh>/<hash>                           data set blobs;  data/set/<id>  their records
  *   inbox/<id>                                 submissions waiting for `serve`
  */

@@ -44,8 +44,12 @@ enum phenotype_act_position { PHENOTYPE_POST_CONV = 0, PHENOTYPE_PRE_CONV = 1 };
  * Where batch norm stands. MID: between convolution and activation (conv-BN-act, or with a
  * pre-activation act-BN-conv); PRE: before all (BN-act-conv); POST: after all.
  */
-enum phenotype_bn { PHENOTYPE_BN_NONE = 0, PHENOTYPE_BN_PRE = 1, PHENOTYPE_BN_MID = 2,
-                    PHENOTYPE_BN_POST = 3 };
+enum phenotype_bn {
+    PHENOTYPE_BN_NONE = 0,
+    PHENOTYPE_BN_PRE = 1,
+    PHENOTYPE_BN_MID = 2,
+    PHENOTYPE_BN_POST = 3
+};
 
 enum phenotype_optimiser { PHENOTYPE_SGD = 1, PHENOTYPE_RMSPROP = 2, PHENOTYPE_ADAM = 3 };
 
@@ -76,7 +80,7 @@ struct phenotype_unit {
     uint32_t fc_units;          /* FC; flattens its input */
     bool fc_bias;
     enum phenotype_activation fc_activation;
-    uint32_t input_count;                 /* 1 or more, ascending, no duplicates */
+    uint32_t input_count; /* 1 or more, ascending, no duplicates */
     int32_t inputs[PHENOTYPE_INPUTS_MAX];
 };
 
@@ -113,8 +117,9 @@ void phenotype_init(struct phenotype *phenotype);
 void phenotype_fini(struct phenotype *phenotype);
 
 /*
- * Every field in range, inputs earlier, ascending and unique, the last unit a linear FC of `classes`
- * outputs, no convolution or pooling fed by an FC. Errors: invalid, naming unit and field.
+ * Every field in range, inputs earlier, ascending and unique, the last unit a linear FC of
+ * `classes` outputs, no convolution or pooling fed by an FC. Errors: invalid, naming unit and
+ * field.
  */
 enum nero_status phenotype_check(const struct phenotype *phenotype, struct nero_err *err);
 

@@ -3,13 +3,13 @@
  *
  * A record lists its fields once, in one function over a struct record, and that list serves three
  * ways: RECORD_CHECK tests the ranges of a struct, RECORD_WRITE tests and packs it, RECORD_READ
- * fills it from bytes. So the writer refuses exactly what the reader refuses. In CHECK and WRITE the
- * pointers given are only read.
+ * fills it from bytes. So the writer refuses exactly what the reader refuses. In CHECK and WRITE
+ * the pointers given are only read.
  *
- * The first failure sticks: every later call does nothing, so that a list of fields reads as a list.
- * Messages name the record, the field and, in READ, the offset: "slot: blobs[2].hash at byte 123".
- * Status: corrupt in READ, invalid in CHECK and WRITE, version for a newer record, too_big over a
- * limit of bytes, no_memory.
+ * The first failure sticks: every later call does nothing, so that a list of fields reads as a
+ * list. Messages name the record, the field and, in READ, the offset: "slot: blobs[2].hash at byte
+ * 123". Status: corrupt in READ, invalid in CHECK and WRITE, version for a newer record, too_big
+ * over a limit of bytes, no_memory.
  *
  * Before a byte reaches a field, an allocation-free walker has checked size, depth, declared counts
  * against the bytes that remain, types, minimal lengths and trailing bytes.
@@ -40,9 +40,11 @@ struct record {
     size_t at;            /* READ: offset of the next value */
     struct bytes *out;    /* WRITE */
     size_t out_start;
-    size_t out_max;       /* bytes of this record */
-    struct bytes *json;   /* READ: print fields by name as they pass; or NULL */
+    size_t out_max;     /* bytes of this record */
+    struct bytes *json; /* READ: print fields by name as they pass; or NULL */
     bool json_any;
+    /* With json: prints a nested record in place of hex; false: nothing known of it or printed. */
+    bool (*expand)(struct record *r, const char *field, struct bytes_view bytes);
     uint32_t depth;
     struct record_place path[RECORD_DEPTH_MAX];
 };
@@ -90,7 +92,8 @@ bool record_optional(struct record *r, const char *field, bool *present);
 /* A value that is there exactly when other fields say so, else nil. True: go on with the value. */
 bool record_when(struct record *r, const char *field, bool wanted);
 
-/* READ only: zeroed memory for the items of a list, owned by the caller; NULL for 0 or on failure. */
+/* READ only: zeroed memory for the items of a list, owned by the caller; NULL for 0 or on failure.
+ */
 void *record_alloc(struct record *r, uint32_t count, size_t bytes_each);
 
 /* Integers within [min, max]; enums of the project go through record_u32 (they are unsigned). */
@@ -113,7 +116,8 @@ void record_name(struct record *r, const char *field, char *text, size_t bytes);
  */
 void record_text(struct record *r, const char *field, char *text, size_t bytes);
 /* A document in UTF-8: newline, return and tab are the only control characters. A view. */
-void record_document(struct record *r, const char *field, struct bytes_view *text, size_t bytes_max);
+void record_document(struct record *r, const char *field, struct bytes_view *text,
+                     size_t bytes_max);
 
 /* Exactly `bytes` bytes. */
 void record_fixed(struct record *r, const char *field, uint8_t *data, size_t bytes);

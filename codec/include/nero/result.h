@@ -14,8 +14,8 @@
 #include "nero/job.h"
 
 /*
- * A result and a progress record fit in a slot at their largest: 29 bytes an epoch, 5 a class, and in
- * progress the mask. So training ends after RESULT_EPOCHS_MAX epochs at the latest, as for
+ * A result and a progress record fit in a slot at their largest: 29 bytes an epoch, 5 a class, and
+ * in progress the mask. So training ends after RESULT_EPOCHS_MAX epochs at the latest, as for
  * epochs_max (RESULT_STOP_EPOCHS).
  */
 enum { RESULT_EPOCHS_MAX = 1600, RESULT_TOKENS_MAX = 64, RESULT_BYTES_MAX = 60 * 1024 };
@@ -46,15 +46,15 @@ struct result_outcome {
     bool scored_best; /* the best weights were scored, else the last */
     uint64_t steps;   /* updates in all */
     uint32_t epochs;
-    uint32_t best_epoch;     /* 1-based; 0: none */
-    uint32_t control_count;  /* images the control loss is over */
-    uint32_t count;          /* N images scored */
-    uint32_t correct;        /* of N, before the attack */
-    uint32_t kept;           /* of `correct`, still correct under attack; 0 when ill-fitted */
-    uint32_t zero_gradient;  /* attacked images whose input gradient was all zero */
-    bool attacked;           /* false: no attack was asked for, or ill-fitted */
+    uint32_t best_epoch;    /* 1-based; 0: none */
+    uint32_t control_count; /* images the control loss is over */
+    uint32_t count;         /* N images scored */
+    uint32_t correct;       /* of N, before the attack */
+    uint32_t kept;          /* of `correct`, still correct under attack; 0 when ill-fitted */
+    uint32_t zero_gradient; /* attacked images whose input gradient was all zero */
+    bool attacked;          /* false: no attack was asked for, or ill-fitted */
     uint32_t class_count;
-    uint32_t *histogram;     /* predictions by class, class_count; owned */
+    uint32_t *histogram; /* predictions by class, class_count; owned */
     uint32_t epoch_count;
     struct result_epoch *curve; /* owned */
     bool has_state;             /* training state for an extension */
@@ -66,8 +66,8 @@ struct result_provenance {
     uint8_t runner[16]; /* key id */
     int64_t started_ms; /* wall clock of the first and last attempt; informative */
     int64_t finished_ms;
-    uint32_t attempts;      /* takeovers in the chain */
-    uint32_t preemptions;   /* releases */
+    uint32_t attempts;    /* takeovers in the chain */
+    uint32_t preemptions; /* releases */
     uint32_t token_count;
     uint64_t tokens[RESULT_TOKENS_MAX];
     uint64_t steps_redone;  /* computed more than once because of kills */

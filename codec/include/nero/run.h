@@ -17,7 +17,7 @@ enum {
     RUN_MODULES_MAX = 16,
     RUN_SYMBOL_BYTES = 48,
     RUN_GRAMMAR_BYTES_MAX = 64 * 1024,
-    RUN_BYTES_MAX = 768 * 1024, /* grammar, preset, a job record (JOB_BYTES_MAX) and the rest */
+    RUN_BYTES_MAX = 768 * 1024,   /* grammar, preset, a job record (JOB_BYTES_MAX) and the rest */
     RUN_CONTROL_BYTES_MAX = 4096, /* epochs, amendments, data sets */
     RUN_LINEAGES_MAX = 65535,
     RUN_GENERATIONS_MAX = 1000000,
@@ -61,13 +61,13 @@ struct run_search {
     struct run_module modules[RUN_MODULES_MAX];
     char learning_symbol[RUN_SYMBOL_BYTES];
     double beta;
-    double warmup_threshold;         /* xi */
+    double warmup_threshold; /* xi */
     bool warmup_mean_excludes_invalid;
-    double penalty;                  /* fitness of invalid, ill-fitted and failed ones */
-    struct job_budget budget;        /* default budget of a child */
-    uint64_t budget_cap;             /* of train-longer, same unit */
-    bool score_test;                 /* at the end a score job measures the champion on the test
-                                        images, which selection never sees */
+    double penalty;           /* fitness of invalid, ill-fitted and failed ones */
+    struct job_budget budget; /* default budget of a child */
+    uint64_t budget_cap;      /* of train-longer, same unit */
+    bool score_test;          /* at the end a score job measures the champion on the test
+                                 images, which selection never sees */
 };
 
 struct run_record {

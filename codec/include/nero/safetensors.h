@@ -1,9 +1,8 @@
 /*
  * safetensors files of float32 tensors: 8-byte little-endian header length, JSON header, data.
- * Ours are canonical: names in the given order with offsets ascending and dense, no metadata, header
- * padded with spaces to 8 bytes; equal tensors give equal bytes, so that a blob's hash is a content
- * hash. Any safetensors reader opens them.
- * Source: huggingface/safetensors, "Format".
+ * Ours are canonical: names in the given order with offsets ascending and dense, no metadata,
+ * header padded with spaces to 8 bytes; equal tensors give equal bytes, so that a blob's hash is a
+ * content hash. Any safetensors reader opens them. Source: huggingface/safetensors, "Format".
  */
 #ifndef NERO_SAFETENSORS_H
 #define NERO_SAFETENSORS_H

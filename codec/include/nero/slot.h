@@ -18,7 +18,7 @@ enum {
     SLOT_BLOBS_MAX = 16,
     SLOT_SKIPPED_MAX = 64,
     SLOT_TEXT_BYTES = 256,
-    SLOT_RUN_BYTES = 64 /* a run's name, NUL included: [A-Za-z0-9._-], see layout.h */
+    SLOT_RUN_BYTES = 64 /* a run's name, NUL included, see layout_check_run */
 };
 
 enum slot_kind {
@@ -43,20 +43,21 @@ struct slot {
     struct hash job;
     uint64_t number;
     enum slot_kind kind;
-    uint64_t token; /* fencing token: epoch << 32 | counter */
-    uint64_t nonce; /* of the claim; 0 from the scheduler */
-    struct hash prev; /* hash of the stored bytes of the previous valid slot, or of the job */
+    uint64_t token;         /* fencing token: epoch << 32 | counter */
+    uint64_t nonce;         /* of the claim; 0 from the scheduler */
+    struct hash prev;       /* hash of the stored bytes of the previous valid slot, or of the job */
     uint32_t skipped_count; /* damaged slots between that one and this */
     uint64_t skipped[SLOT_SKIPPED_MAX]; /* ascending, below `number` */
     bool has_restored_from; /* the checkpoint this attempt started from, on a fall-back too */
     uint64_t restored_from;
-    int64_t wall_ms;  /* informative */
-    int64_t redis_ms; /* informative; 0 without Redis */
-    enum slot_reason reason; /* checkpoint; 0 allowed elsewhere */
+    int64_t wall_ms;            /* informative */
+    int64_t redis_ms;           /* informative; 0 without Redis */
+    enum slot_reason reason;    /* checkpoint; 0 allowed elsewhere */
     char text[SLOT_TEXT_BYTES]; /* failed, cancelled: why */
     uint32_t blob_count;
     struct slot_blob blobs[SLOT_BLOBS_MAX];
-    struct bytes_view body; /* checkpoint: progress; final: result; else empty. A view, never owned */
+    struct bytes_view
+        body; /* checkpoint: progress; final: result; else empty. A view, never owned */
 };
 
 enum nero_status slot_encode(const struct slot *slot, struct bytes *out, struct nero_err *err);
