@@ -2,10 +2,10 @@
  * The heartbeat: a thread with its own Redis connection that renews the lease of one job while the
  * main thread trains, and brings the scheduler's orders back.
  *
- * The two threads hand over small structs under one mutex and share nothing else. The lease is
- * renewed only while the main thread shows signs of life: after stall_ms without any the thread goes
- * silent and the lease lapses, so that a hung device does not hold a job for ever. An outage of Redis
- * is waited out here; training does not notice it.
+ * The two threads hand over small structs under one monitor and share nothing else. The lease is
+ * renewed only while the main thread shows signs of life: after stall_ms without any the thread
+ * goes silent and the lease lapses, so that a hung device does not hold a job for ever. An outage
+ * of Redis is waited out here; training does not notice it.
  * Thread: the main thread calls; the beat thread is inside.
  */
 #ifndef NERO_RUNNER_BEAT_H

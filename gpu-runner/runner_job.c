@@ -187,11 +187,12 @@ static void tell_redis(struct runner_job *job)
     runner_backoff_reset(&job->backoff);
     while (tell_once(job, &err) != NERO_OK) {
         bool stopping = runner_notice_stopping(job->env->notice);
+        bool retry = err_is_retryable(err.status);
         int64_t left_ms = stopping ? TELL_STOPPING_MS : TELL_MS;
 
         left_ms -= (clock_mono_ns(clock) - start_ns) / 1000000;
-        if (!err_is_retryable(err.status) || left_ms <= 0) {
-            log_line(err_is_retryable(err.status) ? LOG_WARN : LOG_INFO, "job.not_told", &job->where,
+        if (!retry || left_ms <= 0) {
+            log_line(retry ? LOG_WARN : LOG_INFO, "job.not_told", &job->where,
                      "end=%s reason=\"%s\"", runner_job_end_name(job->end), err.message);
             return;
         }

@@ -1,9 +1,9 @@
 /*
  * The units of a job, what is looked at between two of them, and the final slot.
  *
- * Between two units, in this order: a stop or drain (checkpoint, release), an order to cancel, a lost
- * lease (probe the chain), a checkpoint that is due. Nothing here changes the trainer, so when and
- * how often it happens does not reach the outcome.
+ * Between two units, in this order: a stop or drain (checkpoint, release), an order to cancel, a
+ * lost lease (probe the chain), a checkpoint that is due. Nothing here changes the trainer, so when
+ * and how often it happens does not reach the outcome.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -326,7 +326,7 @@ static bool finish(struct runner_job *job)
     return false;
 }
 
-/* An error in the middle of training: the device's, or the job's; the third time it is the job's. */
+/* An error while training: the device's, or the job's; the third time it is the job's. */
 static bool unit_failed(struct runner_job *job, const struct nero_err *err)
 {
     if (err->status == NERO_NO_MEMORY || err->status == NERO_GPU) {

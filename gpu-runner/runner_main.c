@@ -16,20 +16,20 @@
 #define COUNT(array) ((uint32_t)(sizeof(array) / sizeof((array)[0])))
 
 static const char about[] =
-    "Takes evaluations (train a network, attack it, score it) from a run's queue and does them on\n"
-    "this machine, one at a time. It keeps nothing here: checkpoints and results go to the object\n"
-    "store, signed, so it may be killed at any instant and the work goes on elsewhere.\n"
+    "Takes evaluations (train a network, attack it, score it) from a run's queue and does them\n"
+    "on this machine, one at a time. It keeps nothing here: checkpoints and results go to the\n"
+    "object store, signed, so it may be killed at any instant and the work goes on elsewhere.\n"
     "SIGTERM and SIGINT commit a checkpoint, give the job back and end with status 75.\n"
     "\n"
-    "It needs a certificate from the run's scheduler: --join-token for a runner on another machine\n"
-    "('nero-sched token RUN' makes one), --enrol-fd for one that the scheduler starts itself.\n"
+    "It needs a certificate from the run's scheduler: --join-token for a runner on another\n"
+    "machine ('nero-sched keys token' makes one), --enrol-fd for one that the scheduler starts.\n"
     "Start one runner per GPU; on a CPU, one per core.";
 
 static const char examples[] =
     "  nero-runner --redis redis://10.0.0.5:6379 --store s3://bucket/nero --join-token token.txt\n"
     "      serve every run that accepts the token, until stopped\n"
-    "  nero-runner --redis unix:///tmp/r.sock --store file:///data/nero --join-token t --run a1 \\\n"
-    "      --once\n"
+    "  nero-runner --redis unix:///tmp/r.sock --store file:///data/nero --join-token t \\\n"
+    "      --run a1 --once\n"
     "      do what is ready in run a1, then end\n"
     "\n"
     "Exit status: 0 ended by --once or --max-jobs; 1 damaged data was found; 2 bad input;\n"
@@ -54,7 +54,7 @@ static enum nero_status parse(struct arguments *a, int argc, char **argv, bool *
         {"run", OPTIONS_STRING, "NAME", "serve this run only", "NERO_RUN", &a->run, 0},
         {"backend", OPTIONS_STRING, "NAME", "auto, cpu, ref (default auto)", "NERO_BACKEND",
          &a->backend, 0},
-        {"join-token", OPTIONS_STRING, "FILE", "one-time token, 64 hex digits, mode 0600",
+        {"join-token", OPTIONS_STRING, "FILE", "one-time token of the scheduler, mode 0600",
          "NERO_JOIN_TOKEN", &a->join_token, 0},
         {"enrol-fd", OPTIONS_U64, "N", "socket inherited from the scheduler", NULL, &a->enrol_fd,
          65535},
@@ -119,7 +119,7 @@ static enum nero_status check(const struct arguments *a, struct nero_err *err)
     return NERO_OK;
 }
 
-/* A secret: refused when others may read it. */
+/* 32 bytes as they are, or as 64 hex digits. A secret: refused when everybody may read it. */
 static enum nero_status read_token(const char *path, uint8_t out[KEYS_TOKEN_BYTES],
                                    struct nero_err *err)
 {
@@ -131,17 +131,22 @@ static enum nero_status read_token(const char *path, uint8_t out[KEYS_TOKEN_BYTE
     if (fd < 0) {
         return err_set(err, NERO_INVALID, 0, "--join-token %s: cannot be read", path);
     }
-    if (fstat(fd, &info) == 0 && (info.st_mode & 077) == 0) {
+    if (fstat(fd, &info) == 0 && (info.st_mode & 007) == 0) {
         got = read(fd, text, sizeof text - 1);
     }
     (void)close(fd);
     if (got < 0) {
-        return err_set(err, NERO_DENIED, 0, "--join-token %s: others may read it (chmod 600)",
+        return err_set(err, NERO_DENIED, 0, "--join-token %s: everybody may read it (chmod 600)",
                        path);
+    }
+    if (got == KEYS_TOKEN_BYTES) {
+        memcpy(out, text, KEYS_TOKEN_BYTES);
+        return NERO_OK;
     }
     text[strcspn(text, "\n")] = 0;
     if (bytes_from_hex(out, KEYS_TOKEN_BYTES, text, err) != NERO_OK) {
-        return err_wrap(err, "--join-token %s", path);
+        return err_set(err, NERO_INVALID, 0, "--join-token %s: neither %d bytes nor %d hex digits",
+                       path, KEYS_TOKEN_BYTES, 2 * KEYS_TOKEN_BYTES);
     }
     return NERO_OK;
 }

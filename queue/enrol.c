@@ -9,9 +9,9 @@
  * believes its parent and nobody else; an empty message is a refusal. By token the answer is the
  * object in the bucket alone, and the run key is the one of the run record.
  *
- * The certificate is stored create-only before it is handed out, so that slots signed with the key can
- * be verified from the moment the runner can write one. Asking twice with one key finds the first
- * certificate: a lost answer costs nothing.
+ * The certificate is stored create-only before it is handed out, so that slots signed with the key
+ * can be verified from the moment the runner can write one. Asking twice with one key finds the
+ * first certificate: a lost answer costs nothing.
  */
 #include "nero/enrol.h"
 

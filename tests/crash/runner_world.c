@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -47,7 +48,8 @@ void world_open(struct world *world)
     const char *seed_text = getenv("NERO_TEST_SEED");
     uint64_t seed = (uint64_t)(seed_text != NULL ? strtoll(seed_text, NULL, 10) : getpid());
     const char *backend = getenv("NERO_TEST_BACKEND");
-    char path[128];
+    static const char memory[] = "/dev/shm";
+    char path[TEMP_FOLDER_BYTES + 16];
 
     *world = (struct world){.backend = backend != NULL ? backend : "auto"};
     for (int i = 0; i < WORLD_RUNNERS_MAX; i++) {
@@ -56,9 +58,7 @@ void world_open(struct world *world)
     (void)printf("seed %" PRIu64 " (NERO_TEST_SEED), backend %s\n", seed, world->backend);
     world->random = rng_stream(seed, RNG_TEST, 0, 0, 0);
     /* In memory where there is such a place: kills do not need a disk that is slow to sync. */
-    (void)snprintf(world->folder, sizeof world->folder, "%s/nero-crash-XXXXXX",
-                   access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    REQUIRE(mkdtemp(world->folder) != NULL);
+    REQUIRE(temp_folder_make(world->folder, access(memory, W_OK) == 0 ? memory : NULL) == 0);
     (void)snprintf(path, sizeof path, "%s/redis", world->folder);
     CHECK(redis_child_start(path, &world->redis, err));
     CHECK(queue_open(redis_child_url(world->redis), &world->queue, err));
@@ -68,8 +68,6 @@ void world_open(struct world *world)
 
 void world_close(struct world *world)
 {
-    char command[128];
-
     for (int i = 0; i < WORLD_RUNNERS_MAX; i++) {
         if (world->runners[i].pid != 0) {
             (void)kill(world->runners[i].pid, SIGKILL);
@@ -79,8 +77,7 @@ void world_close(struct world *world)
     queue_close(world->queue);
     redis_child_stop(world->redis);
     storage_close(world->store);
-    (void)snprintf(command, sizeof command, "rm -r %s", world->folder);
-    REQUIRE(system(command) == 0);
+    temp_folder_remove(world->folder);
 }
 
 /* ---- runs ---- */
@@ -114,13 +111,15 @@ void world_end_run(struct world *world)
 
 /* ---- processes ---- */
 
+/* fd -1: it joins by the token file. */
 static void exec_runner(const struct world *world, const char *log, int fd,
                         const char *const *arguments)
 {
     const char *argv[ARGUMENTS_MAX] = {NERO_RUNNER, "--redis", redis_child_url(world->redis),
                                        "--backend", world->backend, "--store"};
-    char store[128];
-    char cache[128];
+    char store[TEMP_FOLDER_BYTES + 16];
+    char cache[TEMP_FOLDER_BYTES + 16];
+    char token[TEMP_FOLDER_BYTES + 16];
     char number[16];
     int count = 6;
     int out = open(log, O_WRONLY | O_CREAT | O_TRUNC, 0600);
@@ -132,8 +131,9 @@ static void exec_runner(const struct world *world, const char *log, int fd,
     argv[count++] = store;
     argv[count++] = "--cache";
     argv[count++] = cache;
-    argv[count++] = "--enrol-fd";
-    argv[count++] = number;
+    (void)snprintf(token, sizeof token, "%s/token", world->folder);
+    argv[count++] = fd >= 0 ? "--enrol-fd" : "--join-token";
+    argv[count++] = fd >= 0 ? number : token;
     while (*arguments != NULL && count < ARGUMENTS_MAX - 1) {
         argv[count++] = *arguments++;
     }
@@ -143,29 +143,62 @@ static void exec_runner(const struct world *world, const char *log, int fd,
     _exit(127);
 }
 
-void world_start(struct world *world, int index, const char *const *arguments)
+static void start(struct world *world, int index, int fd, const char *const *arguments)
 {
     struct world_runner *runner = &world->runners[index];
     char folder[sizeof world->folder];
-    int pair[2];
 
     memcpy(folder, world->folder, sizeof folder);
     REQUIRE(runner->pid == 0);
     if (runner->fd >= 0) {
         (void)close(runner->fd);
+        runner->fd = -1;
     }
     (void)snprintf(runner->log, sizeof runner->log, "%s/runner-%d.log", folder, index);
     (void)unlink(runner->log); /* or we would read the former one's */
-    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
     (void)fflush(stdout);
     runner->pid = fork();
     REQUIRE(runner->pid >= 0);
     if (runner->pid == 0) {
-        (void)fcntl(pair[1], F_SETFD, 0);
-        exec_runner(world, runner->log, pair[1], arguments);
+        if (fd >= 0) {
+            (void)fcntl(fd, F_SETFD, 0);
+        }
+        exec_runner(world, runner->log, fd, arguments);
     }
+}
+
+void world_start(struct world *world, int index, const char *const *arguments)
+{
+    struct world_runner *runner = &world->runners[index];
+    int pair[2];
+
+    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+    start(world, index, pair[1], arguments);
     (void)close(pair[1]);
     runner->fd = pair[0];
+}
+
+void world_start_by_token(struct world *world, int index, bool as_text,
+                          const char *const *arguments)
+{
+    char path[TEMP_FOLDER_BYTES + 16];
+    char hex[2 * KEYS_TOKEN_BYTES + 1];
+    FILE *file;
+
+    for (int i = 0; i < KEYS_TOKEN_BYTES; i++) {
+        world->token[i] = (uint8_t)rng_below(&world->random, 256);
+    }
+    world->has_token = true;
+    bytes_to_hex(hex, world->token, KEYS_TOKEN_BYTES);
+    (void)snprintf(path, sizeof path, "%s/token", world->folder);
+    file = fopen(path, "w");
+    REQUIRE(file != NULL);
+    /* As `nero-sched keys token` makes it, or as text. */
+    REQUIRE((as_text ? fprintf(file, "%s\n", hex) > 0
+                     : fwrite(world->token, KEYS_TOKEN_BYTES, 1, file) == 1) &&
+            fclose(file) == 0);
+    REQUIRE(chmod(path, 0600) == 0);
+    start(world, index, -1, arguments);
 }
 
 void world_signal(struct world *world, int index, int number)
@@ -205,13 +238,18 @@ static void look_at_children(struct world *world)
     }
 }
 
+static struct enrol_issuer make_issuer(const struct world *world)
+{
+    return (struct enrol_issuer){.store = world->store,
+                                 .run = world->run.name,
+                                 .run_key = &world->run.key,
+                                 .epoch = world->epoch,
+                                 .lifetime_ms = ENROL_LIFETIME_MS_DEFAULT};
+}
+
 static void answer_enrolments(struct world *world)
 {
-    const struct enrol_issuer issuer = {.store = world->store,
-                                        .run = world->run.name,
-                                        .run_key = &world->run.key,
-                                        .epoch = world->epoch,
-                                        .lifetime_ms = ENROL_LIFETIME_MS_DEFAULT};
+    const struct enrol_issuer issuer = make_issuer(world);
 
     for (int i = 0; i < WORLD_RUNNERS_MAX; i++) {
         struct world_runner *runner = &world->runners[i];
@@ -226,6 +264,20 @@ static void answer_enrolments(struct world *world)
     }
 }
 
+static void answer_tokens(struct world *world)
+{
+    struct enrol_issuer issuer = make_issuer(world);
+    uint8_t token[1][KEYS_TOKEN_BYTES];
+    struct nero_err ignored;
+    int32_t used;
+
+    memcpy(token[0], world->token, KEYS_TOKEN_BYTES);
+    if (enrol_answer_queue(&issuer, world->queue, (const uint8_t(*)[KEYS_TOKEN_BYTES])token,
+                           world->has_token, &used, &ignored) == NERO_OK) {
+        world->has_token = false;
+    }
+}
+
 /* What a scheduler does all the time. Redis may be away. */
 static void pump(struct world *world)
 {
@@ -233,6 +285,7 @@ static void pump(struct world *world)
     struct nero_err ignored;
 
     answer_enrolments(world);
+    answer_tokens(world);
     look_at_children(world);
     (void)queue_reap(world->queue, world->run.name, world->epoch, &reaped, &ignored);
     (void)usleep(5000);
@@ -380,7 +433,8 @@ static void check_copy(struct world *world, const struct chain_entry *final)
     bytes_fini(&copy);
 }
 
-void world_outcome(struct world *world, struct bytes *out, struct result_provenance *provenance)
+void world_outcome(struct world *world, struct bytes *out,
+                   struct result_provenance *provenance)
 {
     const struct chain_entry *final;
     struct bytes_view outcome;

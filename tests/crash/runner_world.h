@@ -1,7 +1,7 @@
 /*
- * A world for real runners: a private Redis, a file: store in a fresh folder, runs with one job each,
- * and this process in the scheduler's place (it reaps leases and answers enrolments while it waits).
- * Every failure of the world itself ends the program with the reason.
+ * A world for real runners: a private Redis, a file: store in a fresh folder, runs with one job
+ * each, and this process in the scheduler's place (it reaps leases and answers enrolments while it
+ * waits). Every failure of the world itself ends the program with the reason.
  */
 #ifndef NERO_RUNNER_WORLD_H
 #define NERO_RUNNER_WORLD_H
@@ -13,6 +13,7 @@
 #include "nero/result.h"
 #include "nero/rng.h"
 #include "nero/storage.h"
+#include "tests/support/temp_folder.h"
 #include "tests/support/tiny_run.h"
 
 enum { WORLD_RUNNERS_MAX = 4, WORLD_LEASE_MS = 1000 };
@@ -21,11 +22,11 @@ struct world_runner {
     pid_t pid; /* 0: none, or ended and waited for */
     int fd;    /* our end of its enrolment socket; -1: closed */
     int code;  /* exit status once it has ended; -1: by a signal */
-    char log[160];
+    char log[TEMP_FOLDER_BYTES + 32];
 };
 
 struct world {
-    char folder[64];
+    char folder[TEMP_FOLDER_BYTES];
     const char *backend;
     struct redis_child *redis;
     struct queue *queue;
@@ -35,6 +36,8 @@ struct world {
     struct tiny_job job;
     uint64_t epoch;
     uint32_t runs;
+    bool has_token; /* not spent yet */
+    uint8_t token[KEYS_TOKEN_BYTES];
     struct world_runner runners[WORLD_RUNNERS_MAX];
 };
 
@@ -46,8 +49,11 @@ void world_begin_run(struct world *world, const char *budget, tiny_change_fn *ch
 void world_end_run(struct world *world);
 void world_submit(struct world *world);
 
-/* Start nero-runner in place `index` with more arguments ("--once", ..., NULL); its log is cleared. */
+/* Start nero-runner in place `index` with more arguments ("--once", ..., NULL). Its log is new. */
 void world_start(struct world *world, int index, const char *const *arguments);
+/* The same with a fresh one-time join token, its file 64 hex digits or 32 bytes. */
+void world_start_by_token(struct world *world, int index, bool as_text,
+                          const char *const *arguments);
 void world_signal(struct world *world, int index, int number);
 /* It cannot open any file from now on (or can again): to it, a store that is away. */
 void world_cut_off(struct world *world, int index, bool cut);
@@ -69,8 +75,9 @@ void world_print_log(struct world *world, int index);
 void world_job_state(struct world *world, struct queue_job_info *out);
 uint64_t world_slot_count(struct world *world);
 
-/* Check all that must hold at the end of a job that was done: one final slot, its copy, nothing left
- * in Redis, one completion; its outcome's bytes are appended to `out`. */
-void world_outcome(struct world *world, struct bytes *out, struct result_provenance *provenance);
+/* Check all that must hold at the end of a job that was done: one final slot, its copy, nothing
+ * left in Redis, one completion. Its outcome's bytes are appended to `out`. */
+void world_outcome(struct world *world, struct bytes *out,
+                   struct result_provenance *provenance);
 
 #endif

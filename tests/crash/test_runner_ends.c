@@ -1,7 +1,7 @@
 /*
  * Goal: every way in which a job may end or a service may fail leaves the chain and the queue as
- * gpu-runner/DESIGN.md says. Method: real runners on small jobs, with the queue, Redis and the store
- * changed under them.
+ * gpu-runner/DESIGN.md says. Method: real runners on small jobs, with the queue, Redis and the
+ * store changed under them.
  */
 #include <setjmp.h>
 #include <signal.h>
@@ -179,8 +179,8 @@ static void test_runner_ends__beat_tells_progress_and_takes_orders(void **state)
     world_end_run(&world);
 }
 
-/* Redis is killed and stays away, then comes back emptied: the runner goes on all the while, and what
- * is submitted again is adopted, not done twice. */
+/* Redis is killed and stays away, then comes back emptied: the runner goes on all the while, and
+ * what is submitted again is adopted, not done twice. */
 static void test_runner_ends__outlives_redis(void **state)
 {
     struct result_provenance provenance;
@@ -254,6 +254,46 @@ static void test_runner_ends__waits_for_the_store(void **state)
     world_end_run(&world);
 }
 
+/* A runner of another machine discovers the run, joins by token, and ends after one job. */
+static void test_runner_ends__joins_by_token(void **state)
+{
+    static const char *const one[] = {"--max-jobs", "1", NULL};
+    struct result_provenance provenance;
+    struct bytes outcome;
+
+    (void)state;
+    for (int as_text = 0; as_text < 2; as_text++) {
+        world_begin_run(&world, "epochs:2", NULL);
+        world_start_by_token(&world, 0, as_text != 0, one);
+        assert_int_equal(world_wait_end(&world, 0, 20000), 0);
+        assert_false(world.has_token);
+        bytes_init(&outcome, RESULT_BYTES_MAX);
+        world_outcome(&world, &outcome, &provenance);
+        bytes_fini(&outcome);
+        world_end_run(&world);
+    }
+}
+
+/* Asked for help it explains itself, and does nothing. */
+static void test_runner_ends__help_and_version(void **state)
+{
+    static const char *const help[] = {"--help", NULL};
+    static const char *const version[] = {"--version", NULL};
+
+    (void)state;
+    world_begin_run(&world, "epochs:2", NULL);
+    world_start(&world, 0, help);
+    assert_int_equal(world_wait_end(&world, 0, 5000), 0);
+    assert_true(world_log_has(&world, 0, "--checkpoint-seconds"));
+    assert_true(world_log_has(&world, 0, "NERO_STORE"));
+    assert_true(world_log_has(&world, 0, "Exit status"));
+    world_start(&world, 0, version);
+    assert_int_equal(world_wait_end(&world, 0, 5000), 0);
+    assert_true(world_log_has(&world, 0, "nero-runner "));
+    assert_int_equal(world_slot_count(&world), 0);
+    world_end_run(&world);
+}
+
 static void test_runner_ends__bad_input_ends_with_2(void **state)
 {
     static const char *const cases[][4] = {
@@ -283,6 +323,8 @@ int main(void)
         cmocka_unit_test(test_runner_ends__outlives_redis),
         cmocka_unit_test(test_runner_ends__known_result_is_only_told),
         cmocka_unit_test(test_runner_ends__waits_for_the_store),
+        cmocka_unit_test(test_runner_ends__joins_by_token),
+        cmocka_unit_test(test_runner_ends__help_and_version),
         cmocka_unit_test(test_runner_ends__bad_input_ends_with_2),
     };
 

@@ -8,7 +8,7 @@ length($0) > 100 { report(FNR, "line of " length($0) " characters (100 are allow
 FNR == 801 { report(FNR, "file of more than 800 lines") }
 /\t/ { report(FNR, "tab") }
 /[ ]$/ { report(FNR, "space at the end of the line") }
-/(TODO|FIXME|XXX)/ { report(FNR, "mark of unfinished work") }
+/TODO|FIXME|(^|[^X])XXX([^X]|$)/ { report(FNR, "mark of unfinished work") }
 
 {
     line = $0

@@ -35,8 +35,8 @@ void tiny_run_create(struct tiny_run *run, struct storage *store, const char *na
 /* The images that the project ships. */
 void tiny_run_create_small_cifar(struct tiny_run *run, struct storage *store, const char *name);
 
-/* A training job for `budget` ("epochs:3"); its envelope is in the bucket. `change`, if not NULL, may
- * alter the spec before it is encoded. */
+/* A training job for `budget` ("epochs:3"); its envelope is in the bucket. `change`, if not NULL,
+ * may alter the spec before it is encoded. */
 typedef void tiny_change_fn(struct job_spec *spec);
 void tiny_job_create(struct tiny_job *job, const struct tiny_run *run, uint64_t seed,
                      const char *budget, tiny_change_fn *change);

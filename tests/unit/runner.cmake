@@ -1,5 +1,6 @@
 # A run of one's own, for everything that needs signed records in a bucket.
-add_library(test_tiny_run STATIC ${CMAKE_SOURCE_DIR}/tests/support/tiny_run.c)
+add_library(test_tiny_run STATIC ${CMAKE_SOURCE_DIR}/tests/support/tiny_run.c
+  ${CMAKE_SOURCE_DIR}/tests/support/temp_folder.c)
 target_include_directories(test_tiny_run PUBLIC ${CMAKE_SOURCE_DIR})
 target_compile_definitions(test_tiny_run PRIVATE NERO_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
 target_link_libraries(test_tiny_run PUBLIC nero_queue nero_storage nero_codec nero_base)

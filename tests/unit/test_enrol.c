@@ -21,10 +21,11 @@
 #include "nero/queue.h"
 #include "nero/redis_child.h"
 #include "nero/trust.h"
+#include "tests/support/temp_folder.h"
 #include "tests/support/tiny_run.h"
 
 struct world {
-    char folder[64];
+    char folder[TEMP_FOLDER_BYTES];
     struct storage *store;
     struct tiny_run run;
     struct enrol_issuer issuer;
@@ -45,8 +46,7 @@ static int world_open(void **state)
                                           .run_key = &world->run.key,
                                           .epoch = 3,
                                           .lifetime_ms = ENROL_LIFETIME_MS_DEFAULT};
-    (void)snprintf(world->folder, sizeof world->folder, "/tmp/nero-enrol-XXXXXX");
-    assert_non_null(mkdtemp(world->folder));
+    assert_int_equal(temp_folder_make(world->folder, NULL), 0);
     tiny_check(redis_child_start(world->folder, &world->redis, &err), &err, "redis");
     tiny_check(queue_open(redis_child_url(world->redis), &world->queue, &err), &err, "queue");
     tiny_check(queue_lead(world->queue, world->run.name, 1, 1000, &err), &err, "lead");
@@ -57,13 +57,11 @@ static int world_open(void **state)
 static int world_close(void **state)
 {
     struct world *world = *state;
-    char command[128];
 
     queue_close(world->queue);
     redis_child_stop(world->redis);
     storage_close(world->store);
-    (void)snprintf(command, sizeof command, "rm -r %s", world->folder);
-    assert_int_equal(system(command), 0);
+    temp_folder_remove(world->folder);
     free(world);
     return 0;
 }

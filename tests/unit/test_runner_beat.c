@@ -18,12 +18,13 @@
 
 #include "nero/redis_child.h"
 #include "runner_beat.h"
+#include "tests/support/temp_folder.h"
 #include "tests/support/tiny_run.h"
 
 enum { LEASE_MS = 300 };
 
 struct world {
-    char folder[64];
+    char folder[TEMP_FOLDER_BYTES];
     struct redis_child *redis;
     struct queue *queue;
     struct hash job;
@@ -38,8 +39,7 @@ static int world_open(void **state)
     struct nero_err err = {0};
 
     assert_non_null(world);
-    (void)snprintf(world->folder, sizeof world->folder, "/tmp/nero-beat-XXXXXX");
-    assert_non_null(mkdtemp(world->folder));
+    assert_int_equal(temp_folder_make(world->folder, NULL), 0);
     tiny_check(redis_child_start(world->folder, &world->redis, &err), &err, "redis");
     tiny_check(queue_open(redis_child_url(world->redis), &world->queue, &err), &err, "queue");
     tiny_check(queue_lead(world->queue, "r", 1, LEASE_MS, &err), &err, "lead");
@@ -54,14 +54,12 @@ static int world_open(void **state)
 static int world_close(void **state)
 {
     struct world *world = *state;
-    char command[128];
 
     runner_beat_stop(world->beat);
     queue_claim_fini(&world->claim);
     queue_close(world->queue);
     redis_child_stop(world->redis);
-    (void)snprintf(command, sizeof command, "rm -r %s", world->folder);
-    assert_int_equal(system(command), 0);
+    temp_folder_remove(world->folder);
     free(world);
     return 0;
 }

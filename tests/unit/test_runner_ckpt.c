@@ -1,8 +1,8 @@
 /*
- * Goal: a checkpoint is there wholly or not at all; restoring takes the newest whole one whatever is
- * damaged, and what failed on the way to the store is not a checkpoint. Method: a chain on a store in
- * memory; blobs and slots are damaged, removed and cut; every call to the store is made to fail in
- * turn, before and after it took effect.
+ * Goal: a checkpoint is there wholly or not at all; restoring takes the newest whole one whatever
+ * is damaged, and what failed on the way to the store is not a checkpoint. Method: a chain on a
+ * store in memory; blobs and slots are damaged, removed and cut; every call to the store is made to
+ * fail in turn, before and after it took effect.
  */
 #include <setjmp.h>
 #include <stdarg.h>

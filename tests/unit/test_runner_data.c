@@ -17,11 +17,14 @@
 
 #include "nero/layout.h"
 #include "runner_data.h"
+#include "tests/support/temp_folder.h"
 #include "tests/support/tiny_run.h"
 
+enum { CACHED_BYTES = TEMP_FOLDER_BYTES + 16 + HASH_HEX_BYTES };
+
 struct world {
-    char folder[64];
-    char cache[96];
+    char folder[TEMP_FOLDER_BYTES];
+    char cache[TEMP_FOLDER_BYTES + 16];
     struct storage *store;
     struct tiny_run run;
     struct runner_data *data;
@@ -33,8 +36,7 @@ static int world_open(void **state)
     struct nero_err err = {0};
 
     assert_non_null(world);
-    (void)snprintf(world->folder, sizeof world->folder, "/tmp/nero-data-XXXXXX");
-    assert_non_null(mkdtemp(world->folder));
+    assert_int_equal(temp_folder_make(world->folder, NULL), 0);
     (void)snprintf(world->cache, sizeof world->cache, "%s/a/b", world->folder);
     tiny_check(storage_open("mem:", true, &world->store, &err), &err, "store");
     tiny_run_create(&world->run, world->store, "data-test", 8, 40, RUN_SAME_CLASS);
@@ -46,12 +48,10 @@ static int world_open(void **state)
 static int world_close(void **state)
 {
     struct world *world = *state;
-    char command[128];
 
     runner_data_destroy(world->data);
     storage_close(world->store);
-    (void)snprintf(command, sizeof command, "rm -r %s", world->folder);
-    assert_int_equal(system(command), 0);
+    temp_folder_remove(world->folder);
     free(world);
     return 0;
 }
@@ -65,12 +65,12 @@ static enum nero_status load_afresh(struct world *world, const struct dataset **
     return runner_data_load(world->data, &world->run.dataset_id, out, err);
 }
 
-static void cached_file(const struct world *world, const struct hash *blob, char out[256])
+static void cached_file(const struct world *world, const struct hash *blob, char out[CACHED_BYTES])
 {
     char hex[HASH_HEX_BYTES];
 
     hash_to_hex(hex, blob);
-    (void)snprintf(out, 256, "%s/%s", world->cache, hex);
+    (void)snprintf(out, CACHED_BYTES, "%s/%s", world->cache, hex);
 }
 
 static void test_runner_data__loads_once_and_then_from_the_cache(void **state)
@@ -99,7 +99,7 @@ static void test_runner_data__damaged_cache_is_fetched_anew(void **state)
     struct world *world = *state;
     const struct dataset *dataset;
     struct nero_err err = {0};
-    char path[256];
+    char path[CACHED_BYTES];
     FILE *file;
 
     tiny_check(load_afresh(world, &dataset, &err), &err, "load");
