@@ -85,7 +85,7 @@ struct cpu_kernels {
     /*
      * Winograd, or all NULL in sets that lack it (cpu_kernels_winograd.h). The input's gradient is a
      * forward from dy with filters made with `backward`, c and k, in and out exchanged, and 2 - pad.
-     * u: 36 * c * k floats. scratch: winograd_scratch_floats().
+     * u: winograd_filter_floats(). scratch: winograd_scratch_floats().
      */
     void (*winograd_filter)(const struct cpu_winograd *w, const float *kernel, bool backward,
                             float *u);
@@ -93,6 +93,7 @@ struct cpu_kernels {
                              float *y, float *scratch);
     void (*winograd_weights)(const struct cpu_winograd *w, const float *x, const float *dy,
                              float *dkernel, float *scratch);
+    size_t (*winograd_filter_floats)(uint32_t c, uint32_t k);
     size_t (*winograd_scratch_floats)(void);
 
     /* probabilities = softmax(logits), one row; returns the sum of exp(logit - max) */

@@ -319,6 +319,7 @@ const struct cpu_kernels CPU_KERNELS_SYMBOL = {
     .winograd_filter = winograd_filter,
     .winograd_forward = winograd_forward,
     .winograd_weights = winograd_weights,
+    .winograd_filter_floats = winograd_filter_floats,
     .winograd_scratch_floats = winograd_scratch_floats,
 #endif
     .softmax = softmax,

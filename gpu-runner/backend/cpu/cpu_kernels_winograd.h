@@ -51,6 +51,12 @@ CPU_INLINE size_t place_step(uint32_t width)
     return (size_t)TILES * width + 16;
 }
 
+/* The same in U. */
+CPU_INLINE size_t filter_step(uint32_t in, uint32_t out)
+{
+    return (size_t)in * out + 16;
+}
+
 /* r = B^T d for one column; steps are in vectors of `d`. */
 CPU_INLINE void input_lines(const vec d[6], vec r[6])
 {
@@ -477,7 +483,7 @@ static void winograd_forward(const struct cpu_winograd *w, const float *x, const
                     transform_input(w, x, tile, tiles, c, in, v);
                     clear_rest(v, in, tiles);
                 }
-                for (int f = 0; f < PLACES; f++, filters += (size_t)in * out) {
+                for (int f = 0; f < PLACES; f++, filters += filter_step(in, out)) {
                     product_of_tiles(v + (size_t)f * place_step(in), in, filters, out,
                                      m + (size_t)f * place_step(out), rows, c > 0);
                 }
@@ -534,26 +540,34 @@ static void winograd_filter(const struct cpu_winograd *w, const float *kernel, b
         for (uint32_t c = 0; c < w->c; c += GROUP) {
             const uint32_t in = group_width(w->c, c);
 
-            for (uint32_t i = 0; i < in; i++) {
-                for (uint32_t o = 0; o < out; o += 16) {
+            /* few lines of the kernel at a time: its rows often fall into the same cache sets */
+            for (uint32_t o = 0; o < out; o += 16) {
+                for (uint32_t i = 0; i < in; i++) {
                     filter_tile(kernel + (k + o) * of_out + (c + i) * of_in, of_out,
                                 backward ? turned : straight, u + (size_t)i * out + o,
-                                (size_t)in * out);
+                                filter_step(in, out));
                 }
             }
-            u += (size_t)PLACES * in * out;
+            u += PLACES * filter_step(in, out);
         }
     }
+}
+
+static size_t winograd_filter_floats(uint32_t c, uint32_t k)
+{
+    size_t groups = (size_t)((c + GROUP - 1) / GROUP) * ((k + GROUP - 1) / GROUP);
+
+    return PLACES * ((size_t)c * k + 16 * groups);
 }
 
 /* One group of dU back to plain [K,C,3,3]. */
 static void filter_gradient(const struct cpu_winograd *w, const float *du, uint32_t k, uint32_t out,
                             uint32_t c, uint32_t in, float *dkernel)
 {
-    const size_t step = (size_t)in * out;
+    const size_t step = filter_step(in, out);
 
-    for (uint32_t i = 0; i < in; i++) {
-        for (uint32_t o = 0; o < out; o += 16) {
+    for (uint32_t o = 0; o < out; o += 16) {
+        for (uint32_t i = 0; i < in; i++) {
             vec half[18];
 
             for (int j = 0; j < 6; j++) {
@@ -598,7 +612,7 @@ static void winograd_weights(const struct cpu_winograd *w, const float *x, const
         for (uint32_t c = 0; c < w->c; c += GROUP) {
             const uint32_t in = group_width(w->c, c);
 
-            memset(du, 0, (size_t)PLACES * in * out * sizeof(*du));
+            memset(du, 0, PLACES * filter_step(in, out) * sizeof(*du));
             for (uint32_t tile = 0; tile < total; tile += TILES) {
                 const uint32_t tiles = total - tile < TILES ? total - tile : TILES;
 
@@ -606,7 +620,7 @@ static void winograd_weights(const struct cpu_winograd *w, const float *x, const
                 transform_gradient(w, dy, tile, tiles, k, out, d);
                 for (size_t f = 0; f < PLACES; f++) {
                     product_of_channels(v + f * place_step(in), in, d + f * place_step(out), out,
-                                        du + f * in * out, tiles);
+                                        du + f * filter_step(in, out), tiles);
                 }
             }
             filter_gradient(w, du, k, out, c, in, dkernel);
@@ -616,5 +630,5 @@ static void winograd_weights(const struct cpu_winograd *w, const float *x, const
 
 static size_t winograd_scratch_floats(void)
 {
-    return PLACES * (2 * place_step(GROUP) + (size_t)GROUP * GROUP);
+    return PLACES * (2 * place_step(GROUP) + filter_step(GROUP, GROUP));
 }

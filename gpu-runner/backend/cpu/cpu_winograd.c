@@ -252,7 +252,8 @@ enum nero_status cpu_winograd_create(const struct cpu_op_plan *plan, struct back
     cpu_op_init(&own->base, &winograd_ops, plan);
     own->is_blocked = cpu_layout_inner(src) == 16;
     own->wants_data = desc->backward && desc->input_gradient;
-    own->filter_bytes = cpu_align(36 * (uint64_t)src->c * desc->out_c * sizeof(float));
+    own->filter_bytes = cpu_align(
+        plan->cpu->kernels->winograd_filter_floats(src->c, desc->out_c) * sizeof(float));
     shapes_init(own);
     plan_memory(own, plan->memory);
     *out = &own->base;
