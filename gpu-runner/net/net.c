@@ -52,6 +52,9 @@ static enum nero_status compile(struct net *net, struct nero_err *err)
             status = err_set(err, NERO_NO_MEMORY, 0, "net: no memory for losses");
         }
     }
+    if (status == NERO_OK && !net->options.training) {
+        status = net_fold_init(net, err);
+    }
     return status;
 }
 
@@ -132,6 +135,7 @@ void net_destroy(struct net *net)
     free(net->ops);
     free(net->tensors);
     free(net->loss_rows);
+    free(net->fold_host);
     free(net);
 }
 

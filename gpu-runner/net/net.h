@@ -55,7 +55,8 @@ enum nero_status net_train_step(struct net *net, const float *images, const uint
                                 const float *trained, float *stats, float *grads, double *loss,
                                 struct nero_err *err);
 
-/* Inference plan: take over the weights (fold batch norm, prepare). Copies what it needs. */
+/* Inference plan: take over the weights (fold batch norm, prepare). Copies what it needs, allocates
+ * nothing. */
 enum nero_status net_load(struct net *net, const float *trained, const float *stats,
                           struct nero_err *err);
 

@@ -6,7 +6,6 @@
 #include "net/net_internal.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 #include "nero/mem.h"
 
@@ -142,23 +141,22 @@ static enum nero_status load_all(const struct folding *folding, const float *tra
     return status;
 }
 
+enum nero_status net_fold_init(struct net *net, struct nero_err *err)
+{
+    uint64_t count = net->graph->trained_count + net->graph->stat_count + largest_own(net);
+
+    net->fold_host = mem_calloc((size_t)count, sizeof(float));
+    return net->fold_host != NULL
+               ? NERO_OK
+               : err_set(err, NERO_NO_MEMORY, 0, "net: no memory to fold weights");
+}
+
 enum nero_status net_load(struct net *net, const float *trained, const float *stats,
                           struct nero_err *err)
 {
-    struct folding folding = {.net = net,
-                              .trained =
-                                  mem_calloc((size_t)net->graph->trained_count, sizeof(float)),
-                              .stats = mem_calloc((size_t)net->graph->stat_count, sizeof(float)),
-                              .own = mem_calloc((size_t)largest_own(net), sizeof(float))};
-    enum nero_status status;
+    struct folding folding = {.net = net, .trained = net->fold_host};
 
-    if (folding.trained == NULL || folding.stats == NULL || folding.own == NULL) {
-        status = err_set(err, NERO_NO_MEMORY, 0, "net: no memory to load weights");
-    } else {
-        status = load_all(&folding, trained, stats, err);
-    }
-    free(folding.trained);
-    free(folding.stats);
-    free(folding.own);
-    return status;
+    folding.stats = folding.trained + net->graph->trained_count;
+    folding.own = folding.stats + net->graph->stat_count;
+    return load_all(&folding, trained, stats, err);
 }

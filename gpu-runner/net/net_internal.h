@@ -51,6 +51,7 @@ struct net {
     uint64_t arena_bytes;
     void *scratch;
     float *loss_rows; /* host, N; training */
+    float *fold_host; /* inference: parameters, statistics and one operation's folded weights */
 };
 
 static inline struct net_tensor *net_logits(const struct net *net)
@@ -66,6 +67,9 @@ enum nero_status net_lower(struct net *net, struct nero_err *err);
  * allocate it and set every pointer. After the operations are made. Errors: no_memory.
  */
 enum nero_status net_plan_memory(struct net *net, struct nero_err *err);
+
+/* Host memory for net_load, which then takes none. After the operations are made. */
+enum nero_status net_fold_init(struct net *net, struct nero_err *err);
 
 /* Whether rows of the inference plan depend on each other, by one pass over random images. */
 enum nero_status net_rows_are_independent(struct net *net, bool *out, struct nero_err *err);
