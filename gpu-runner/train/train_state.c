@@ -82,6 +82,7 @@ static enum nero_status image_init(struct train_image *image, const struct train
     image->targets = mem_calloc(tensors, sizeof(*image->targets));
     if (image->floats == NULL || image->tensors == NULL || image->targets == NULL) {
         image_fini(image);
+        memset(image, 0, sizeof(*image));
         return err_set(err, NERO_NO_MEMORY, 0, "training state: no memory");
     }
     image->trained = image->floats;

@@ -5,3 +5,6 @@ nero_test(test_train_schedule SOURCES test_train_schedule.c ../support/tiny_net.
   LINK nero_engine LABEL quick)
 nero_test(test_curve SOURCES test_curve.c ../support/small_cifar.c ../support/tiny_net.c
   LINK nero_engine LABEL quick)
+nero_test(test_trainer
+  SOURCES test_trainer.c ../support/evaluation.c ../support/small_cifar.c ../support/tiny_net.c
+  LINK nero_engine LABEL quick)
