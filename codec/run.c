@@ -38,7 +38,7 @@ static void rates_fields(struct record *r, struct run_rates *rates)
 
 static void search_fields(struct record *r, struct run_search *search)
 {
-    record_group(r, "search", 13);
+    record_group(r, "search", 15);
     record_u32(r, "lineages", &search->lineages, 1, RUN_LINEAGES_MAX);
     record_u32(r, "generations", &search->generations, 1, RUN_GENERATIONS_MAX);
     record_u32(r, "lambda", &search->lambda, 1, GENERATION_MEMBERS_MAX - 1);
@@ -62,6 +62,8 @@ static void search_fields(struct record *r, struct run_search *search)
     record_real(r, "penalty", &search->penalty, -1e6, 1.0);
     job_budget_fields(r, "budget", &search->budget);
     record_u64(r, "budget_cap", &search->budget_cap, search->budget.amount, UINT64_MAX);
+    record_u32(r, "redraws", &search->redraws, 0, RUN_REDRAWS_MAX);
+    record_bool(r, "score_test", &search->score_test);
     record_leave(r);
 }
 

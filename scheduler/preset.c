@@ -32,6 +32,7 @@ struct preset_search {
     double penalty;
     char *budget;
     char *budget_cap;
+    uint32_t redraws;
     bool score_test;
 };
 
@@ -117,6 +118,7 @@ static const cyaml_schema_field_t search_fields[] = {
     SEARCH(FLOAT, penalty),
     TEXT("budget", struct preset_search, budget),
     TEXT("budget_cap", struct preset_search, budget_cap),
+    SEARCH(UINT, redraws),
     SEARCH(BOOL, score_test),
     CYAML_FIELD_END};
 
@@ -410,6 +412,7 @@ static enum nero_status take_search(const struct preset_search *from, struct run
     out->warmup_threshold = from->warmup_threshold;
     out->warmup_mean_excludes_invalid = from->warmup_mean_excludes_invalid;
     out->penalty = from->penalty;
+    out->redraws = from->redraws;
     out->score_test = from->score_test;
     if (take_text("search.learning_symbol", from->learning_symbol, out->learning_symbol,
                   sizeof out->learning_symbol, err) != NERO_OK ||

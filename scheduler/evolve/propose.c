@@ -10,6 +10,8 @@
 #include "nero/mem.h"
 #include "nero/rng.h"
 
+enum { REDRAW_SHIFT = 10 }; /* bits of a stream's slot below the number of the draw */
+
 uint64_t evolve_split_seed(uint64_t run_seed, uint32_t lineage)
 {
     struct rng_stream stream = rng_stream(run_seed, RNG_SPLIT_SEED, lineage, 0, 0);
@@ -190,6 +192,31 @@ static enum nero_status fill_member(const struct proposer *proposer, uint32_t sl
     return status;
 }
 
+/* Members are at most 512, so that the draws of one slot have streams of their own above it. */
+static uint32_t slot_of_draw(uint32_t slot, uint32_t draw)
+{
+    static_assert(GENERATION_MEMBERS_MAX <= 1 << REDRAW_SHIFT &&
+                      (RUN_REDRAWS_MAX + 1) << REDRAW_SHIFT <= UINT16_MAX,
+                  "a slot and a draw fit a stream's slot");
+    return slot | draw << REDRAW_SHIFT;
+}
+
+/* Is the member inadmissible, and another draw allowed? Then it is made empty again. */
+static bool draws_again(const struct proposer *proposer, uint32_t slot, uint32_t draw)
+{
+    struct generation_member *member = &proposer->to->generation.members[slot];
+
+    if (member->text[0] == '\0' || draw >= proposer->run->record->search.redraws) {
+        return false;
+    }
+    bytes_clear(&proposer->to->genotypes[slot]);
+    free(member->events);
+    member->events = NULL;
+    member->event_count = 0;
+    member->text[0] = '\0';
+    return true;
+}
+
 static enum nero_status propose_random(const struct proposer *proposer, uint32_t slot,
                                        struct nero_err *err)
 {
@@ -199,13 +226,17 @@ static enum nero_status propose_random(const struct proposer *proposer, uint32_t
     enum nero_status status;
 
     proposer->to->generation.members[slot].origin = GENERATION_RANDOM;
-    if (evolve_random(proposer->run, generation->lineage, generation->number, slot, &genotype,
-                      err) != NERO_OK) {
-        return err->status;
+    for (uint32_t draw = 0;; draw++) {
+        if (evolve_random(proposer->run, generation->lineage, generation->number,
+                          slot_of_draw(slot, draw), &genotype, err) != NERO_OK) {
+            return err->status;
+        }
+        status = fill_member(proposer, slot, &genotype, &plan, err);
+        genotype_fini(&genotype);
+        if (status != NERO_OK || !draws_again(proposer, slot, draw)) {
+            return status;
+        }
     }
-    status = fill_member(proposer, slot, &genotype, &plan, err);
-    genotype_fini(&genotype);
-    return status;
 }
 
 /*
@@ -244,17 +275,19 @@ static enum nero_status propose_mutant(const struct proposer *proposer, uint32_t
     enum nero_status status;
 
     member->origin = GENERATION_MUTANT;
-    if (evolve_mutate(proposer->run, parent, former, generation->lineage, generation->number, slot,
-                      &child, &plan.extend, &member->events, &member->event_count,
-                      err) != NERO_OK) {
-        return err->status;
+    for (uint32_t draw = 0;; draw++) {
+        if (evolve_mutate(proposer->run, parent, former, generation->lineage, generation->number,
+                          slot_of_draw(slot, draw), &child, &plan.extend, &member->events,
+                          &member->event_count, err) != NERO_OK) {
+            return err->status;
+        }
+        plan.budget = plan.extend ? evolve_longer_budget(search, former) : search->budget.amount;
+        status = fill_member(proposer, slot, &child, &plan, err);
+        genotype_fini(&child);
+        if (status != NERO_OK || !draws_again(proposer, slot, draw)) {
+            return status;
+        }
     }
-    if (plan.extend) {
-        plan.budget = evolve_longer_budget(search, former);
-    }
-    status = fill_member(proposer, slot, &child, &plan, err);
-    genotype_fini(&child);
-    return status;
 }
 
 /* Slot 0 the parent, the others its mutants. */

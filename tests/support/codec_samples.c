@@ -526,7 +526,9 @@ static enum nero_status make_run(struct bytes *out, struct nero_err *err)
                    .warmup_mean_excludes_invalid = true,
                    .penalty = -1.0,
                    .budget = {.kind = JOB_EPOCHS, .amount = 17},
-                   .budget_cap = 51},
+                   .budget_cap = 51,
+                   .redraws = 7,
+                   .score_test = true},
         .grammar = bytes_view_str("<softmax> ::= layer:fc\n"),
         .preset = bytes_view_str("name: cifar-10-a\n")};
 

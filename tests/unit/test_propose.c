@@ -372,6 +372,45 @@ static void test_propose__limits_make_members_invalid(void **state)
 }
 
 /* Only what the phenotype is makes it invalid: a failing machine is an error (Fast-DENSER 13). */
+/* Members of the first generations of some seeds that stand as invalid. */
+static uint32_t count_invalid(struct evolve_fixture *fixture, uint32_t redraws)
+{
+    uint32_t invalid = 0;
+
+    fixture->preset.record.search.redraws = redraws;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct nero_err err = {0};
+        struct evolve_proposal proposal;
+        struct hash none = {0};
+
+        fixture->preset.record.seed = seed;
+        assert_int_equal(evolve_propose(&fixture->run, 0, 0, NULL, none, NULL, &proposal, &err),
+                         NERO_OK);
+        for (uint32_t i = 0; i < proposal.generation.member_count; i++) {
+            invalid += !proposal.generation.members[i].has_job;
+        }
+        evolve_proposal_fini(&proposal);
+    }
+    return invalid;
+}
+
+/* A tight limit turns most random individuals away; redraws find admissible ones all the same. */
+static void test_propose__inadmissible_candidates_are_drawn_again(void **state)
+{
+    struct evolve_fixture fixture;
+    uint32_t without;
+    uint32_t with;
+
+    (void)state;
+    evolve_fixture_open(&fixture, "demo.yaml", 1);
+    without = count_invalid(&fixture, 0);
+    with = count_invalid(&fixture, RUN_REDRAWS_MAX);
+    assert_true(without > 20); /* of 80 */
+    assert_int_equal(with, 0);
+    assert_int_equal(count_invalid(&fixture, 0), without);
+    evolve_fixture_close(&fixture);
+}
+
 static void test_propose__allocation_failures_travel_up(void **state)
 {
     struct evolve_fixture fixture;
@@ -448,6 +487,7 @@ int main(void)
         cmocka_unit_test(test_propose__train_longer_and_parent),
         cmocka_unit_test(test_propose__stored_parent_is_rescored),
         cmocka_unit_test(test_propose__limits_make_members_invalid),
+        cmocka_unit_test(test_propose__inadmissible_candidates_are_drawn_again),
         cmocka_unit_test(test_propose__allocation_failures_travel_up),
         cmocka_unit_test(test_propose__refuses_what_does_not_fit),
     };

@@ -21,7 +21,8 @@ enum {
     RUN_CONTROL_BYTES_MAX = 4096, /* epochs, amendments, data sets */
     RUN_LINEAGES_MAX = 65535,
     RUN_GENERATIONS_MAX = 1000000,
-    RUN_BATCH_JOBS_MAX = 1000
+    RUN_BATCH_JOBS_MAX = 1000,
+    RUN_REDRAWS_MAX = 60
 };
 
 enum run_strategy { RUN_EVOLVE = 1, RUN_RANDOM = 2, RUN_SINGLE = 3 /* one evaluation job */ };
@@ -66,6 +67,8 @@ struct run_search {
     double penalty;           /* fitness of invalid, ill-fitted and failed ones */
     struct job_budget budget; /* default budget of a child */
     uint64_t budget_cap;      /* of train-longer, same unit */
+    uint32_t redraws;         /* of a candidate over a limit or not buildable, before it counts as
+                                 invalid; at most RUN_REDRAWS_MAX */
     bool score_test;          /* at the end a score job measures the champion on the test
                                  images, which selection never sees */
 };
