@@ -11,14 +11,17 @@
 #include "nero/layout.h"
 #include "tests/support/codec_samples.h"
 
-static void ok(struct chain_world *world, enum nero_status status)
+struct chain_world world;
+struct trust *trust;
+
+static void ok(enum nero_status status)
 {
     if (status != NERO_OK) {
-        fail_msg("%s: %s", err_status_name(status), world->err.message);
+        fail_msg("%s: %s", err_status_name(status), world.err.message);
     }
 }
 
-static void put_run(struct chain_world *world)
+static void put_run(void)
 {
     char key[LAYOUT_KEY_BYTES];
     struct run_record record;
@@ -33,25 +36,24 @@ static void put_run(struct chain_world *world)
     for (size_t i = 0; i < codec_sample_count && !found; i++) {
         found = strcmp(codec_samples[i].name, "run") == 0;
         if (found) {
-            ok(world, codec_samples[i].make(&sample, &world->err));
+            ok(codec_samples[i].make(&sample, &world.err));
         }
     }
     assert_true(found);
-    ok(world, run_record_decode(bytes_as_view(&sample), &record, &world->err));
+    ok(run_record_decode(bytes_as_view(&sample), &record, &world.err));
     memcpy(record.name, CHAIN_WORLD_RUN, sizeof CHAIN_WORLD_RUN);
-    record.run_key = world->run_key.public_key;
-    ok(world, run_record_encode(&record, &payload, &world->err));
-    ok(world,
-       envelope_seal(ENVELOPE_RUN, bytes_as_view(&payload), &world->root, &stored, &world->err));
+    record.run_key = world.run_key.public_key;
+    ok(run_record_encode(&record, &payload, &world.err));
+    ok(envelope_seal(ENVELOPE_RUN, bytes_as_view(&payload), &world.root, &stored, &world.err));
     layout_run(key, CHAIN_WORLD_RUN);
-    ok(world, storage_put(world->store, key, bytes_as_view(&stored), &world->err));
+    ok(storage_put(world.store, key, bytes_as_view(&stored), &world.err));
     bytes_fini(&sample);
     bytes_fini(&payload);
     bytes_fini(&stored);
 }
 
-void chain_world_certify(struct chain_world *world, const struct key_pair *key, const char *run,
-                         uint32_t uses, int64_t from_ms, int64_t until_ms)
+void chain_world_certify(const struct key_pair *key, const char *run, uint32_t uses,
+                         int64_t from_ms, int64_t until_ms)
 {
     int64_t now = clock_wall_ms(clock_system());
     struct keys_certificate certificate = {.key = key->public_key,
@@ -67,68 +69,65 @@ void chain_world_certify(struct chain_world *world, const struct key_pair *key, 
     memcpy(certificate.run, run, strlen(run));
     bytes_init(&payload, 4096);
     bytes_init(&stored, 4096);
-    ok(world, keys_certificate_encode(&certificate, &payload, &world->err));
-    ok(world, envelope_seal(ENVELOPE_CERTIFICATE, bytes_as_view(&payload), &world->run_key, &stored,
-                            &world->err));
+    ok(keys_certificate_encode(&certificate, &payload, &world.err));
+    ok(envelope_seal(ENVELOPE_CERTIFICATE, bytes_as_view(&payload), &world.run_key, &stored,
+                     &world.err));
     layout_certificate(name, CHAIN_WORLD_RUN, &key->id);
-    ok(world, storage_put(world->store, name, bytes_as_view(&stored), &world->err));
+    ok(storage_put(world.store, name, bytes_as_view(&stored), &world.err));
     bytes_fini(&payload);
     bytes_fini(&stored);
 }
 
-void chain_world_make(struct chain_world *world)
+void chain_world_make(void)
 {
     struct storage *inner;
 
-    memset(world, 0, sizeof *world);
-    ok(world, hash_library_init(&world->err));
-    ok(world, storage_open("mem:", true, &inner, &world->err));
-    ok(world, storage_fault_wrap(inner, &world->store, &world->control, &world->err));
-    key_pair_generate(&world->root);
-    key_pair_generate(&world->run_key);
-    put_run(world);
+    memset(&world, 0, sizeof world);
+    ok(hash_library_init(&world.err));
+    ok(storage_open("mem:", true, &inner, &world.err));
+    ok(storage_fault_wrap(inner, &world.store, &world.control, &world.err));
+    key_pair_generate(&world.root);
+    key_pair_generate(&world.run_key);
+    put_run();
     for (int i = 0; i < CHAIN_WORLD_RUNNERS; i++) {
-        key_pair_generate(&world->runners[i]);
-        chain_world_certify(world, &world->runners[i], CHAIN_WORLD_RUN, KEYS_USE_SLOTS, -60000,
-                            3600000);
+        key_pair_generate(&world.runners[i]);
+        chain_world_certify(&world.runners[i], CHAIN_WORLD_RUN, KEYS_USE_SLOTS, -60000, 3600000);
     }
-    world->job = hash_of(bytes_view_str("a job"));
-    bytes_init(&world->envelope, 4096);
-    ok(world, envelope_seal(ENVELOPE_JOB, bytes_view_str("spec"), &world->run_key, &world->envelope,
-                            &world->err));
+    world.job = hash_of(bytes_view_str("a job"));
+    bytes_init(&world.envelope, 4096);
+    ok(envelope_seal(ENVELOPE_JOB, bytes_view_str("spec"), &world.run_key, &world.envelope,
+                     &world.err));
 }
 
-void chain_world_end(struct chain_world *world)
+void chain_world_end(void)
 {
-    bytes_fini(&world->envelope);
-    storage_close(world->store);
+    bytes_fini(&world.envelope);
+    storage_close(world.store);
     for (int i = 0; i < CHAIN_WORLD_RUNNERS; i++) {
-        key_pair_fini(&world->runners[i]);
+        key_pair_fini(&world.runners[i]);
     }
-    key_pair_fini(&world->root);
-    key_pair_fini(&world->run_key);
+    key_pair_fini(&world.root);
+    key_pair_fini(&world.run_key);
 }
 
-struct trust *chain_world_trust(struct chain_world *world)
+struct trust *chain_world_trust(void)
 {
-    struct trust *trust = NULL;
+    struct trust *reader = NULL;
 
-    ok(world,
-       trust_open(world->store, CHAIN_WORLD_RUN, &world->root.public_key, &trust, &world->err));
-    return trust;
+    ok(trust_open(world.store, CHAIN_WORLD_RUN, &world.root.public_key, &reader, &world.err));
+    return reader;
 }
 
-struct chain *chain_world_open(struct chain_world *world, struct trust *trust)
+struct chain *chain_world_open(struct trust *reader)
 {
     struct chain *chain = NULL;
 
-    ok(world, chain_open(world->store, trust, &world->job, bytes_as_view(&world->envelope), &chain,
-                         &world->err));
+    ok(chain_open(world.store, reader, &world.job, bytes_as_view(&world.envelope), &chain,
+                  &world.err));
     return chain;
 }
 
-void chain_world_put(struct chain_world *world, const struct slot *slot,
-                     const struct key_pair *signer)
+void chain_world_put(const struct slot *slot, const struct key_pair *signer)
 {
     char key[LAYOUT_KEY_BYTES];
     struct bytes payload;
@@ -136,33 +135,32 @@ void chain_world_put(struct chain_world *world, const struct slot *slot,
 
     bytes_init(&payload, SLOT_BYTES_MAX);
     bytes_init(&stored, SLOT_BYTES_MAX);
-    ok(world, slot_encode(slot, &payload, &world->err));
-    ok(world, envelope_seal(ENVELOPE_SLOT, bytes_as_view(&payload), signer, &stored, &world->err));
-    layout_slot(key, CHAIN_WORLD_RUN, &world->job, slot->number);
-    ok(world, storage_put(world->store, key, bytes_as_view(&stored), &world->err));
+    ok(slot_encode(slot, &payload, &world.err));
+    ok(envelope_seal(ENVELOPE_SLOT, bytes_as_view(&payload), signer, &stored, &world.err));
+    layout_slot(key, CHAIN_WORLD_RUN, &world.job, slot->number);
+    ok(storage_put(world.store, key, bytes_as_view(&stored), &world.err));
     bytes_fini(&payload);
     bytes_fini(&stored);
 }
 
-void chain_world_damage(struct chain_world *world, uint64_t number)
+void chain_world_damage(uint64_t number)
 {
     char key[LAYOUT_KEY_BYTES];
     struct bytes stored;
 
-    layout_slot(key, CHAIN_WORLD_RUN, &world->job, number);
+    layout_slot(key, CHAIN_WORLD_RUN, &world.job, number);
     bytes_init(&stored, SLOT_BYTES_MAX);
-    ok(world, storage_get(world->store, key, &stored, NULL, &world->err));
+    ok(storage_get(world.store, key, &stored, NULL, &world.err));
     stored.data[stored.bytes / 2] ^= 4;
-    ok(world, storage_put(world->store, key, bytes_as_view(&stored), &world->err));
+    ok(storage_put(world.store, key, bytes_as_view(&stored), &world.err));
     bytes_fini(&stored);
 }
 
 /* `before` and `entry` are neighbours among the valid slots; between them `entry` may continue a
  * slot that was damaged since: then nothing can be said of prev, closing and takeover. */
-static void check_pair(const struct chain_world *world, const struct chain_entry *before,
-                       const struct chain_entry *entry)
+static void check_pair(const struct chain_entry *before, const struct chain_entry *entry)
 {
-    struct hash job = hash_of(bytes_as_view(&world->envelope));
+    struct hash job = hash_of(bytes_as_view(&world.envelope));
     const struct slot *slot = &entry->slot;
     uint64_t first = entry->number - slot->skipped_count;
     bool closed = before != NULL && slot_is_terminal(before->slot.kind);
@@ -191,10 +189,10 @@ static void check_pair(const struct chain_world *world, const struct chain_entry
     }
 }
 
-uint64_t chain_world_check(struct chain_world *world)
+uint64_t chain_world_check(void)
 {
-    struct trust *trust = chain_world_trust(world);
-    struct chain *chain = chain_world_open(world, trust);
+    struct trust *reader = chain_world_trust();
+    struct chain *chain = chain_world_open(reader);
     const struct chain_entry *before = NULL;
     uint64_t valid = 0;
 
@@ -204,12 +202,108 @@ uint64_t chain_world_check(struct chain_world *world)
         assert_int_equal(entry->number, i);
         assert_int_equal(entry->valid, entry->fault[0] == '\0');
         if (entry->valid) {
-            check_pair(world, before, entry);
+            check_pair(before, entry);
             before = entry;
             valid++;
         }
     }
     chain_close(chain);
-    trust_close(trust);
+    trust_close(reader);
     return valid;
+}
+
+/* ---- one world for a test program ---- */
+
+void chain_world_expect(enum nero_status expected, enum nero_status got, const char *file, int line)
+{
+    if (got != expected) {
+        print_error("expected %s, got %s: %s\n", err_status_name(expected), err_status_name(got),
+                    got == NERO_OK ? "" : world.err.message);
+        _fail(file, line);
+    }
+}
+
+int set_up(void **state)
+{
+    (void)state;
+    chain_world_make();
+    trust = chain_world_trust();
+    return 0;
+}
+
+int tear_down(void **state)
+{
+    (void)state;
+    (void)chain_world_check();
+    trust_close(trust);
+    chain_world_end();
+    return 0;
+}
+
+struct actor actor_of(uint64_t token, uint64_t nonce, int runner)
+{
+    return (struct actor){.chain = chain_world_open(trust),
+                          .token = token,
+                          .nonce = nonce,
+                          .key = &world.runners[runner]};
+}
+
+enum nero_status take_over(struct actor *actor)
+{
+    return chain_takeover(actor->chain, actor->token, actor->nonce, 0, actor->key, E);
+}
+
+struct slot slot_of(const struct actor *actor, enum slot_kind kind)
+{
+    struct slot slot = {
+        .kind = kind, .token = actor->token, .nonce = actor->nonce, .reason = SLOT_INTERVAL};
+
+    if (kind == SLOT_CHECKPOINT) {
+        slot.blob_count = 1;
+        memcpy(slot.blobs[0].role, "state", 6);
+        slot.blobs[0].hash = hash_of(bytes_view_str("state"));
+        slot.blobs[0].bytes = 5;
+    }
+    if (kind == SLOT_CHECKPOINT || kind == SLOT_FINAL) {
+        slot.body = bytes_view_str("body");
+    }
+    if (kind == SLOT_FAILED || kind == SLOT_CANCELLED) {
+        memcpy(slot.text, "why", 4);
+    }
+    return slot;
+}
+
+enum nero_status append(struct actor *actor, enum slot_kind kind)
+{
+    struct slot slot = slot_of(actor, kind);
+
+    return chain_append(actor->chain, &slot, actor->key, NULL, E);
+}
+
+enum nero_status by_scheduler(enum slot_kind kind)
+{
+    struct actor scheduler = actor_of(0, 0, 0);
+    enum nero_status status;
+
+    scheduler.key = &world.run_key;
+    status = append(&scheduler, kind);
+    chain_close(scheduler.chain);
+    return status;
+}
+
+void chain_is(const char *expected)
+{
+    struct trust *fresh = chain_world_trust();
+    struct chain *chain = chain_world_open(fresh);
+    char kinds[64] = "";
+
+    for (uint64_t i = 0; i < chain_count(chain) && i < 60; i++) {
+        const struct chain_entry *entry = chain_at(chain, i);
+
+        kinds[i] = entry->valid ? "?TCFXLR"[entry->slot.kind] : '-';
+        kinds[i + 1] = '\0';
+    }
+    assert_string_equal(kinds, expected);
+    chain_close(chain);
+    trust_close(fresh);
 }

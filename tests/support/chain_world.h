@@ -23,20 +23,50 @@ struct chain_world {
     struct nero_err err;
 };
 
-/* These end the test on any failure. */
-void chain_world_make(struct chain_world *world);
-void chain_world_end(struct chain_world *world);
-struct trust *chain_world_trust(struct chain_world *world);
-struct chain *chain_world_open(struct chain_world *world, struct trust *trust);
+/* The world of the test program. All that follow end the test on any failure. */
+extern struct chain_world world;
+extern struct trust *trust; /* whom the attempts of the main thread believe */
+
+void chain_world_make(void);
+void chain_world_end(void);
+struct trust *chain_world_trust(void);
+struct chain *chain_world_open(struct trust *reader);
 /* Put a certificate for a key; times are relative to now, in ms. */
-void chain_world_certify(struct chain_world *world, const struct key_pair *key, const char *run,
-                         uint32_t uses, int64_t from_ms, int64_t until_ms);
+void chain_world_certify(const struct key_pair *key, const char *run, uint32_t uses,
+                         int64_t from_ms, int64_t until_ms);
 /* Seal a slot exactly as given, whoever may sign, and put it at its number whatever is there. */
-void chain_world_put(struct chain_world *world, const struct slot *slot,
-                     const struct key_pair *signer);
+void chain_world_put(const struct slot *slot, const struct key_pair *signer);
 /* Flip one bit of a stored slot. */
-void chain_world_damage(struct chain_world *world, uint64_t number);
+void chain_world_damage(uint64_t number);
 /* C1 to C4 of the stored chain; returns the number of valid slots. */
-uint64_t chain_world_check(struct chain_world *world);
+uint64_t chain_world_check(void);
+
+/* ---- attempts ---- */
+
+#define E (&world.err)
+#define OK(call) chain_world_expect(NERO_OK, (call), __FILE__, __LINE__)
+#define REFUSED(status, call) chain_world_expect((status), (call), __FILE__, __LINE__)
+void chain_world_expect(enum nero_status expected, enum nero_status got, const char *file,
+                        int line);
+
+/* Of a test; tear_down checks C1 to C4. */
+int set_up(void **state);
+int tear_down(void **state);
+
+/* An attempt: a chain object with its claim. */
+struct actor {
+    struct chain *chain;
+    uint64_t token;
+    uint64_t nonce;
+    const struct key_pair *key;
+};
+struct actor actor_of(uint64_t token, uint64_t nonce, int runner);
+enum nero_status take_over(struct actor *actor);
+struct slot slot_of(const struct actor *actor, enum slot_kind kind);
+enum nero_status append(struct actor *actor, enum slot_kind kind);
+enum nero_status by_scheduler(enum slot_kind kind);
+
+/* The stored chain as kinds, '-' for an invalid slot: "TC-F". */
+void chain_is(const char *expected);
 
 #endif

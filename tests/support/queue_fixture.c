@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 struct queue_fixture fixture;
+const struct queue_beat no_progress = {.note = NULL};
 
 static const char virtual_clock[] = "local function clock_ms()\n"
                                     "    return tonumber(redis.call('GET', 'n:clock'))\n"
@@ -201,4 +202,40 @@ struct queue_counts counts_now(void)
 
     OK(queue_counts(fixture.queue, RUN, &counts, &fixture.err));
     return counts;
+}
+
+void nothing_to_claim(const char *numeric_class)
+{
+    struct queue_claim claim;
+
+    queue_claim_init(&claim);
+    REFUSED(NERO_NOT_FOUND,
+            queue_claim(fixture.queue, RUN, "runner-b", numeric_class, &claim, &fixture.err));
+    queue_claim_fini(&claim);
+}
+
+void reap(uint32_t expired, uint32_t parked, uint32_t promoted, uint32_t repaired)
+{
+    struct queue_reaped reaped;
+
+    OK(queue_reap(fixture.queue, RUN, EPOCH, &reaped, &fixture.err));
+    assert_int_equal(reaped.expired, expired);
+    assert_int_equal(reaped.parked, parked);
+    assert_int_equal(reaped.promoted, promoted);
+    assert_int_equal(reaped.repaired, repaired);
+}
+
+void state_is(unsigned n, const char *expected)
+{
+    struct queue_job_info info = info_of(n);
+
+    assert_string_equal(info.state, expected);
+}
+
+void is_gone(unsigned n)
+{
+    struct hash job = job_of(n);
+    struct queue_job_info info;
+
+    REFUSED(NERO_NOT_FOUND, queue_job_info(fixture.queue, RUN, &job, &info, &fixture.err));
 }

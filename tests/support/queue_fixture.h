@@ -20,6 +20,7 @@ struct queue_fixture {
     struct nero_err err;
 };
 extern struct queue_fixture fixture;
+extern const struct queue_beat no_progress;
 
 int queue_fixture_start(void **state); /* of the group */
 int queue_fixture_stop(void **state);
@@ -48,6 +49,10 @@ struct queue_item item_of(const struct hash *job, const char *lane, uint32_t pri
 void submit(unsigned n, const char *lane, uint32_t priority, uint64_t order);
 struct queue_claim claim_any(void);                   /* must find one */
 void claim_is(struct queue_claim *claim, unsigned n); /* and frees its memory */
+void nothing_to_claim(const char *numeric_class);
+void reap(uint32_t expired, uint32_t parked, uint32_t promoted, uint32_t repaired); /* exactly */
+void state_is(unsigned n, const char *expected);
+void is_gone(unsigned n);
 struct queue_job_info info_of(unsigned n);
 struct queue_counts counts_now(void);
 

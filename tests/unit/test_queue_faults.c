@@ -21,8 +21,6 @@
 #define Q fixture.queue
 #define E (&fixture.err)
 
-static const struct queue_beat no_progress = {.note = NULL};
-
 /* On the server's own clock. */
 static int real_clock(void **state)
 {

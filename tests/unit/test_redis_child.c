@@ -127,6 +127,22 @@ static void test_redis_child__restarts_with_its_data(void **state)
     test_redis_stop(&redis);
 }
 
+/* The server holds the lock too: a successor of a killed parent waits for it, not only for the
+ * parent. */
+static bool holds_folder(pid_t pid, const char *folder)
+{
+    bool holds = false;
+
+    for (int fd = 3; fd < 64 && !holds; fd++) {
+        char path[64];
+        char target[TEMP_FOLDER_BYTES] = "";
+
+        (void)snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)pid, fd);
+        holds = readlink(path, target, sizeof target - 1) > 0 && strcmp(target, folder) == 0;
+    }
+    return holds;
+}
+
 static void test_redis_child__one_folder_one_server(void **state)
 {
     struct test_redis redis;
@@ -137,6 +153,7 @@ static void test_redis_child__one_folder_one_server(void **state)
     assert_int_equal(redis_child_start(redis.folder, &second, &err), NERO_CONFLICT);
     assert_null(second);
     assert_true(answers(redis.child)); /* and the first is unharmed */
+    assert_true(holds_folder(redis_child_pid(redis.child), redis.folder));
     redis_child_stop(redis.child);
     CHECK(redis_child_start(redis.folder, &redis.child, &err)); /* free again */
     test_redis_stop(&redis);

@@ -31,7 +31,8 @@ struct chain_entry {
 };
 
 /* `job_envelope`: the stored signed job; its hash is slot 0's prev. The caller has verified it (run
- * key, id): a forged one would start a chain that nobody else follows. `store`, `trust`: borrowed. */
+ * key, id): a forged one would start a chain that nobody else follows. `store` and `trust` are
+ * borrowed. */
 enum nero_status chain_open(struct storage *store, struct trust *trust, const struct hash *job,
                             struct bytes_view job_envelope, struct chain **out,
                             struct nero_err *err);

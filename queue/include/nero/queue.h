@@ -154,8 +154,8 @@ struct queue_beat {
  * Extend the lease; one that ran out or that Redis forgot is taken up again (adopted) unless
  * another has claimed the job since. Errors: stale when it is another's now; not_found when Redis
  * does not know the job: finished, or forgotten by Redis and not resubmitted yet. In neither case,
- * nor on an outage, has the runner lost the job for sure: it goes on until an append to the chain says
- * so.
+ * nor on an outage, has the runner lost the job for sure: it goes on until an append to the chain
+ * says so.
  */
 enum nero_status queue_renew(struct queue *queue, const struct queue_claim *claim,
                              const struct queue_beat *beat, enum queue_control *control,

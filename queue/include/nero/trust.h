@@ -33,9 +33,9 @@ enum nero_status trust_open_run_envelope(struct trust *trust, struct bytes_view 
                                          struct nero_err *err);
 
 /*
- * Payload of a slot, signed by a certified runner or by the run key (*by_scheduler). A runner's slot
- * must be of its certificate's time, give or take 10 minutes. Errors: denied, corrupt, version: a
- * verdict on the slot; unavailable, timeout, no_memory: it could not be judged.
+ * Payload of a slot, signed by a certified runner or by the run key (*by_scheduler). A runner's
+ * slot must be of its certificate's time, give or take 10 minutes. Errors: denied, corrupt,
+ * version: a verdict on the slot; unavailable, timeout, no_memory: it could not be judged.
  */
 enum nero_status trust_open_slot(struct trust *trust, struct bytes_view stored,
                                  struct bytes_view *payload, bool *by_scheduler,
