@@ -1,0 +1,367 @@
+#include "audit.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "nero/clock.h"
+#include "nero/mem.h"
+
+#include "audit_state.h"
+
+/* ---- findings ---- */
+
+void audit_say(struct audit *audit, const char *key, const char *format, ...)
+{
+    struct audit_report *report = audit->report;
+    struct audit_finding *finding;
+    va_list args;
+
+    if (report->finding_count < AUDIT_FINDINGS_MAX &&
+        report->finding_count == audit->finding_room) {
+        uint32_t room = audit->finding_room > 0 ? audit->finding_room * 2 : 16;
+        struct audit_finding *findings =
+            mem_realloc_array(report->findings, room, sizeof *findings);
+
+        if (findings != NULL) { /* without memory it is counted, like those over the maximum */
+            report->findings = findings;
+            audit->finding_room = room;
+        }
+    }
+    if (report->finding_count < audit->finding_room &&
+        report->finding_count < AUDIT_FINDINGS_MAX) {
+        finding = &report->findings[report->finding_count];
+        (void)snprintf(finding->artifact, sizeof finding->artifact, "%.*s",
+                       (int)sizeof finding->artifact - 1, key);
+        va_start(args, format);
+        (void)vsnprintf(finding->what, sizeof finding->what, format, args);
+        va_end(args);
+    }
+    report->finding_count++;
+}
+
+bool audit_is_verdict(enum nero_status status)
+{
+    return status == NERO_CORRUPT || status == NERO_VERSION || status == NERO_DENIED ||
+           status == NERO_INVALID || status == NERO_TOO_BIG || status == NERO_NOT_FOUND;
+}
+
+void audit_tell(const struct audit *audit, const char *what, uint64_t done, uint64_t total)
+{
+    if (audit->options->progress != NULL) {
+        audit->options->progress(audit->options->context, what, done, total);
+    }
+}
+
+void audit_met(struct audit *audit, const struct hash *hash)
+{
+    for (uint32_t i = 0; i < audit->options->expected_head_count; i++) {
+        audit->head_met[i] =
+            audit->head_met[i] || hash_equal(hash, &audit->options->expected_heads[i]);
+    }
+}
+
+enum nero_status audit_head(struct audit *audit, const struct hash *hash, struct nero_err *err)
+{
+    struct audit_report *report = audit->report;
+    struct hash *heads = mem_realloc_array(report->heads, report->head_count + 1, sizeof *heads);
+
+    if (heads == NULL) {
+        return err_set(err, NERO_NO_MEMORY, 0, "no memory for the heads");
+    }
+    report->heads = heads;
+    report->heads[report->head_count++] = *hash;
+    return NERO_OK;
+}
+
+/* ---- objects ---- */
+
+static enum nero_status list_object(void *context, const char *key, uint64_t bytes,
+                                    struct nero_err *err)
+{
+    struct audit *audit = context;
+    struct audit_object *object;
+
+    if (audit->object_count == audit->object_room) {
+        size_t room = audit->object_room > 0 ? audit->object_room * 2 : 256;
+        struct audit_object *objects = mem_realloc_array(audit->objects, room, sizeof *objects);
+
+        if (objects == NULL) {
+            return err_set(err, NERO_NO_MEMORY, 0, "no memory for a list of %zu objects", room);
+        }
+        audit->objects = objects;
+        audit->object_room = room;
+    }
+    object = &audit->objects[audit->object_count];
+    *object = (struct audit_object){.key = mem_strdup(key), .bytes = bytes};
+    if (object->key == NULL) {
+        return err_set(err, NERO_NO_MEMORY, 0, "no memory for a list of objects");
+    }
+    object->placed = place_of(key, &object->place);
+    audit->object_count++;
+    audit_tell(audit, "listed", audit->object_count, 0);
+    return NERO_OK;
+}
+
+size_t audit_lower(const struct audit *audit, const char *key)
+{
+    size_t low = 0;
+    size_t high = audit->object_count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (strcmp(audit->objects[middle].key, key) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+struct audit_object *audit_object(struct audit *audit, const char *key)
+{
+    size_t at = audit_lower(audit, key);
+
+    return at < audit->object_count && strcmp(audit->objects[at].key, key) == 0
+               ? &audit->objects[at]
+               : NULL;
+}
+
+enum nero_status audit_read(struct audit *audit, const char *key, const char *why,
+                            struct bytes *out, bool *good, struct nero_err *err)
+{
+    struct audit_object *object = audit_object(audit, key);
+    /* Asked even where the listing has it not: the run may be going on. */
+    enum nero_status status = storage_get(audit->store, key, out, NULL, err);
+
+    if (object != NULL) {
+        object->seen = true;
+    }
+    *good = status == NERO_OK;
+    if (status == NERO_NOT_FOUND) {
+        audit_say(audit, key, "is missing: %s", why);
+        return NERO_OK;
+    }
+    if (status == NERO_TOO_BIG || status == NERO_CORRUPT) {
+        audit_say(audit, key, "cannot be read: %s", err->message);
+        return NERO_OK;
+    }
+    return status == NERO_OK ? NERO_OK : err_wrap(err, "%s", key);
+}
+
+enum nero_status audit_read_signed(struct audit *audit, const char *key, const char *why,
+                                   enum envelope_type type, struct bytes *stored,
+                                   struct bytes_view *payload, bool *good, struct nero_err *err)
+{
+    struct nero_err reason;
+    enum nero_status status = audit_read(audit, key, why, stored, good, err);
+
+    if (status != NERO_OK || !*good) {
+        return status;
+    }
+    status = trust_open_run_envelope(audit->trust, bytes_as_view(stored), type, payload, &reason);
+    *good = status == NERO_OK;
+    if (*good) {
+        audit->report->signatures++;
+    } else {
+        audit_say(audit, key, "is not as the run key signed it: %s", reason.message);
+    }
+    return NERO_OK;
+}
+
+/* ---- the whole ---- */
+
+static enum nero_status audit_all(struct audit *audit, struct nero_err *err)
+{
+    char prefix[LAYOUT_KEY_BYTES];
+    bool trusted;
+    enum nero_status status;
+
+    layout_run_prefix(prefix, audit->run);
+    status = storage_list_each(audit->store, prefix, list_object, audit, err);
+    if (status != NERO_OK) {
+        return err_wrap(err, "list %s", prefix);
+    }
+    if (audit->object_count == 0) {
+        return err_set(err, NERO_NOT_FOUND, 0, "there is no run %s in %s", audit->run,
+                       storage_url(audit->store));
+    }
+    audit->report->objects = audit->object_count;
+    status = audit_record(audit, &trusted, err);
+    if (status != NERO_OK || !trusted) {
+        return status; /* without the run key nothing else can be judged */
+    }
+    status = audit_collect(audit, err);
+    if (status == NERO_OK) {
+        status = audit_control(audit, err);
+    }
+    if (status == NERO_OK) {
+        status = audit_jobs(audit, err);
+    }
+    if (status == NERO_OK) {
+        status = audit_search(audit, err);
+    }
+    return status == NERO_OK ? audit_rest(audit, err) : status;
+}
+
+static void check_heads(struct audit *audit)
+{
+    char prefix[LAYOUT_KEY_BYTES];
+    char hex[HASH_HEX_BYTES];
+
+    layout_run_prefix(prefix, audit->run);
+    for (uint32_t i = 0; i < audit->options->expected_head_count; i++) {
+        if (!audit->head_met[i]) {
+            hash_to_hex(hex, &audit->options->expected_heads[i]);
+            audit_say(audit, prefix,
+                      "head %s is not reached: no record or slot of the run has this hash; the run "
+                      "was shortened, rewritten, or this is the head of another one",
+                      hex);
+        }
+    }
+    audit->report->heads_checked = audit->options->expected_head_count > 0;
+}
+
+static void audit_fini(struct audit *audit)
+{
+    for (size_t i = 0; i < audit->object_count; i++) {
+        free(audit->objects[i].key);
+    }
+    free(audit->objects);
+    free(audit->jobs);
+    free(audit->head_met);
+    if (audit->has_grammar) {
+        grammar_fini(&audit->grammar);
+    }
+    trust_close(audit->trust);
+}
+
+enum nero_status audit_run(struct storage *store, const char *run,
+                           const struct audit_options *options, struct audit_report *out,
+                           struct nero_err *err)
+{
+    int64_t start_ns = clock_mono_ns(clock_system());
+    struct audit_report report = {.blobs_skipped = options->skip_blobs};
+    struct audit audit = {.store = store, .run = run, .options = options, .report = &report};
+    enum nero_status status = layout_check_run(run, err);
+
+    if (status != NERO_OK) {
+        return status;
+    }
+    (void)snprintf(report.run, sizeof report.run, "%s", run);
+    (void)snprintf(report.standing, sizeof report.standing, "nothing could be verified");
+    audit.head_met = mem_calloc(options->expected_head_count, sizeof *audit.head_met);
+    if (audit.head_met == NULL) {
+        return err_set(err, NERO_NO_MEMORY, 0, "no memory for the heads");
+    }
+    status = audit_all(&audit, err);
+    if (status == NERO_OK) {
+        check_heads(&audit);
+        report.seconds = clock_seconds_since(clock_system(), start_ns);
+        *out = report;
+    } else {
+        audit_report_fini(&report);
+    }
+    audit_fini(&audit);
+    return status;
+}
+
+void audit_report_fini(struct audit_report *report)
+{
+    free(report->findings);
+    free(report->heads);
+    report->findings = NULL;
+    report->heads = NULL;
+    report->finding_count = 0;
+    report->head_count = 0;
+}
+
+/* ---- printing ---- */
+
+static uint32_t listed(const struct audit_report *report)
+{
+    return report->findings == NULL                          ? 0
+           : report->finding_count < AUDIT_FINDINGS_MAX ? report->finding_count
+                                                        : AUDIT_FINDINGS_MAX;
+}
+
+static void print_text(const struct audit_report *report, FILE *out)
+{
+    char hex[HASH_HEX_BYTES];
+
+    if (report->finding_count == 0) {
+        (void)fprintf(out, "audit of %s: clean\n", report->run);
+    } else {
+        (void)fprintf(out, "audit of %s: %" PRIu32 " finding(s)\n", report->run,
+                      report->finding_count);
+    }
+    for (uint32_t i = 0; i < listed(report); i++) {
+        (void)fprintf(out, "  %s: %s\n", report->findings[i].artifact, report->findings[i].what);
+    }
+    if (listed(report) < report->finding_count) {
+        (void)fprintf(out, "  ... and %" PRIu32 " more\n", report->finding_count - listed(report));
+    }
+    (void)fprintf(out, "  %s\n", report->standing);
+    (void)fprintf(out,
+                  "  %" PRIu64 " objects, %" PRIu64 " signatures, %" PRIu32 " jobs, %" PRIu32
+                  " results, %" PRIu32 " slots, %" PRIu32 " generation records, %.1f MB of blobs%s, "
+                  "%.2f s\n",
+                  report->objects, report->signatures, report->jobs, report->results,
+                  report->slots, report->generations, (double)report->blob_bytes / 1e6,
+                  report->blobs_skipped ? " (contents skipped)" : "", report->seconds);
+    for (uint32_t i = 0; i < report->head_count; i++) {
+        hash_to_hex(hex, &report->heads[i]);
+        (void)fprintf(out, "  head %s\n", hex);
+    }
+    if (report->head_count > 0 && !report->heads_checked) {
+        (void)fprintf(out, "  no head of a former audit was given (--head): a run that was cut off "
+                           "consistently\n  at its end cannot be told. Keep the head above for the "
+                           "next audit\n");
+    }
+}
+
+static void print_json(const struct audit_report *report, FILE *out)
+{
+    json_t *root = json_pack(
+        "{s:s, s:b, s:I, s:[], s:s, s:b, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I, "
+        "s:[], s:b, s:f}",
+        "run", report->run, "clean", (int)(report->finding_count == 0), "finding_count",
+        (json_int_t)report->finding_count, "findings", "standing", report->standing, "finished",
+        (int)report->finished, "objects", (json_int_t)report->objects, "signatures",
+        (json_int_t)report->signatures, "blob_bytes", (json_int_t)report->blob_bytes,
+        "blobs_unnamed", (json_int_t)report->blobs_unnamed, "blobs_skipped",
+        (int)report->blobs_skipped, "jobs", (json_int_t)report->jobs, "results",
+        (json_int_t)report->results, "slots", (json_int_t)report->slots, "generation_records",
+        (json_int_t)report->generations, "certificates", (json_int_t)report->certificates,
+        "epochs", (json_int_t)report->epochs, "heads", "heads_checked",
+        (int)report->heads_checked, "seconds", report->seconds);
+    char hex[HASH_HEX_BYTES];
+
+    for (uint32_t i = 0; i < listed(report); i++) {
+        /* A key may hold any bytes: what is not UTF-8 is told as null rather than dropped. */
+        (void)json_array_append_new(
+            json_object_get(root, "findings"),
+            json_pack("{s:s*, s:s*}", "artifact", report->findings[i].artifact, "what",
+                      report->findings[i].what));
+    }
+    for (uint32_t i = 0; i < report->head_count; i++) {
+        hash_to_hex(hex, &report->heads[i]);
+        (void)json_array_append_new(json_object_get(root, "heads"), json_string(hex));
+    }
+    (void)json_dumpf(root, out, JSON_COMPACT | JSON_REAL_PRECISION(6));
+    (void)fputc('\n', out);
+    json_decref(root);
+}
+
+void audit_print(const struct audit_report *report, bool json, FILE *out)
+{
+    if (json) {
+        print_json(report, out);
+    } else {
+        print_text(report, out);
+    }
+}

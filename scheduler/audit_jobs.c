@@ -1,0 +1,523 @@
+/* The audit of jobs: spec, chain, result index, blobs. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "nero/chain.h"
+#include "nero/job.h"
+#include "nero/mem.h"
+#include "nero/progress.h"
+
+#include "audit_state.h"
+
+enum { AUDIT_BLOB_BYTES_MAX = 1 << 30 };
+
+/* ---- the list of jobs ---- */
+
+static int compare_jobs(const void *a, const void *b)
+{
+    const struct audit_job *left = a;
+    const struct audit_job *right = b;
+
+    return hash_compare(&left->id, &right->id);
+}
+
+struct audit_job *audit_job(struct audit *audit, const struct hash *id)
+{
+    struct audit_job wanted = {.id = *id};
+
+    return audit->job_count == 0 ? NULL
+                                 : bsearch(&wanted, audit->jobs, audit->job_count,
+                                           sizeof *audit->jobs, compare_jobs);
+}
+
+static bool names_job(enum place_kind kind)
+{
+    return kind == PLACE_SPEC || kind == PLACE_SLOT || kind == PLACE_RESULT;
+}
+
+enum nero_status audit_collect(struct audit *audit, struct nero_err *err)
+{
+    size_t unique = 0;
+
+    audit->jobs = mem_calloc(audit->object_count, sizeof *audit->jobs);
+    if (audit->jobs == NULL) {
+        return err_set(err, NERO_NO_MEMORY, 0, "no memory for the list of jobs");
+    }
+    for (size_t i = 0; i < audit->object_count; i++) {
+        const struct audit_object *object = &audit->objects[i];
+        const struct hash *id = &object->place.hash;
+
+        /* Slots of one job follow each other: one entry of them is enough. */
+        if (object->placed && names_job(object->place.kind) &&
+            (audit->job_count == 0 ||
+             !hash_equal(&audit->jobs[audit->job_count - 1].id, id))) {
+            audit->jobs[audit->job_count++].id = *id;
+        }
+    }
+    qsort(audit->jobs, audit->job_count, sizeof *audit->jobs, compare_jobs);
+    for (size_t i = 0; i < audit->job_count; i++) {
+        if (unique == 0 || !hash_equal(&audit->jobs[unique - 1].id, &audit->jobs[i].id)) {
+            audit->jobs[unique++] = audit->jobs[i];
+        }
+    }
+    audit->job_count = unique;
+    return NERO_OK;
+}
+
+/* ---- blobs ---- */
+
+static enum nero_status hash_blob(struct audit *audit, const char *key, const struct hash *hash,
+                                  const char *owner, struct nero_err *err)
+{
+    struct bytes content;
+    struct hash found;
+    bool good;
+    enum nero_status status;
+
+    bytes_init(&content, AUDIT_BLOB_BYTES_MAX);
+    status = audit_read(audit, key, owner, &content, &good, err);
+    if (status == NERO_OK && good) {
+        found = hash_of(bytes_as_view(&content));
+        audit->report->blob_bytes += content.bytes;
+        if (!hash_equal(&found, hash)) {
+            audit_say(audit, key, "its content has another hash than its name (named by %s)",
+                      owner);
+        }
+    }
+    bytes_fini(&content);
+    return status;
+}
+
+enum nero_status audit_blob(struct audit *audit, const char *key, const struct hash *hash,
+                            uint64_t bytes, const char *owner, struct nero_err *err)
+{
+    struct audit_object *object = audit_object(audit, key);
+    struct storage_info info = {.bytes = object != NULL ? object->bytes : 0};
+    enum nero_status status = NERO_OK;
+
+    if (object == NULL) { /* a data set's, or written after the listing */
+        status = storage_head(audit->store, key, &info, err);
+        if (status == NERO_NOT_FOUND) {
+            audit_say(audit, key, "is missing: %s names it", owner);
+            return NERO_OK;
+        }
+        if (status != NERO_OK) {
+            return err_wrap(err, "%s", key);
+        }
+    } else {
+        object->seen = true;
+    }
+    if (info.bytes != bytes) {
+        audit_say(audit, key, "has %" PRIu64 " bytes, %s says %" PRIu64, info.bytes, owner, bytes);
+        return NERO_OK;
+    }
+    if (audit->options->skip_blobs || (object != NULL && object->hashed)) {
+        return NERO_OK;
+    }
+    if (object != NULL) {
+        object->hashed = true;
+    }
+    return hash_blob(audit, key, hash, owner, err);
+}
+
+static enum nero_status check_blobs(struct audit *audit, const char *key, const struct slot *slot,
+                                    struct nero_err *err)
+{
+    enum nero_status status = NERO_OK;
+
+    for (uint32_t i = 0; i < slot->blob_count && status == NERO_OK; i++) {
+        char blob[LAYOUT_KEY_BYTES];
+
+        layout_blob(blob, audit->run, &slot->blobs[i].hash);
+        status = audit_blob(audit, blob, &slot->blobs[i].hash, slot->blobs[i].bytes, key, err);
+    }
+    return status;
+}
+
+/* ---- the spec ---- */
+
+/* The genotype that rides along is that of the phenotype. A spec may come without. */
+static void check_genotype(struct audit *audit, const char *key, const struct job_spec *spec,
+                           struct bytes_view encoded)
+{
+    struct nero_err reason;
+    struct genotype genotype;
+    struct phenotype phenotype;
+    struct bytes ours;
+    struct bytes theirs;
+    enum nero_status status;
+
+    if (encoded.bytes == 0 || !audit->has_grammar || !audit->has_dataset) {
+        return;
+    }
+    status = genotype_decode(encoded, &genotype, &reason);
+    if (status == NERO_OK) {
+        status = evolve_decode(&audit->evolve, &genotype, &phenotype, &reason);
+        genotype_fini(&genotype);
+    }
+    if (status != NERO_OK) {
+        audit_say(audit, key, "its genotype does not decode: %s", reason.message);
+        return;
+    }
+    bytes_init(&ours, PHENOTYPE_BYTES_MAX);
+    bytes_init(&theirs, PHENOTYPE_BYTES_MAX);
+    if (phenotype_encode(&phenotype, &ours, &reason) != NERO_OK ||
+        phenotype_encode(&spec->phenotype, &theirs, &reason) != NERO_OK ||
+        !bytes_view_equal(bytes_as_view(&ours), bytes_as_view(&theirs))) {
+        audit_say(audit, key, "its phenotype is not what its genotype decodes to");
+    }
+    bytes_fini(&ours);
+    bytes_fini(&theirs);
+    phenotype_fini(&phenotype);
+}
+
+/* Fills *spec when it says true. */
+static bool open_spec(struct audit *audit, const char *key, const struct hash *id,
+                      struct bytes_view payload, struct job_spec *spec)
+{
+    struct nero_err reason;
+    struct job_record record;
+    struct hash found;
+
+    if (job_record_decode(payload, &record, &reason) != NERO_OK) {
+        audit_say(audit, key, "is no job: %s", reason.message);
+        return false;
+    }
+    found = job_id(record.spec);
+    if (!hash_equal(&found, id)) {
+        audit_say(audit, key, "holds another job than its name says");
+        return false;
+    }
+    if (job_spec_decode(record.spec, spec, &reason) != NERO_OK) {
+        audit_say(audit, key, "is no job: %s", reason.message);
+        return false;
+    }
+    check_genotype(audit, key, spec, record.genotype);
+    return true;
+}
+
+/* ---- the chain ---- */
+
+/* What a pass over one chain needs. */
+struct walk {
+    struct audit *audit;
+    struct audit_job *job;
+    const struct job_spec *spec;
+    const struct chain *chain;
+    char numeric_class[JOB_CLASS_BYTES]; /* of the first checkpoint */
+};
+
+/* A bad slot: say it, and if its signer has no certificate, name that too. */
+static void say_fault(struct audit *audit, const char *key, const struct chain_entry *entry)
+{
+    struct envelope envelope;
+    struct nero_err ignored;
+    struct key_id run_key = key_id_of(trust_run_key(audit->trust));
+    char certificate[LAYOUT_KEY_BYTES];
+
+    audit_say(audit, key, "does not count: %s", entry->fault);
+    if (envelope_parse(entry->stored, ENVELOPE_SLOT, &envelope, &ignored) != NERO_OK ||
+        memcmp(&envelope.key, &run_key, sizeof run_key) == 0) {
+        return;
+    }
+    layout_certificate(certificate, audit->run, &envelope.key);
+    if (audit_object(audit, certificate) == NULL) {
+        audit_say(audit, certificate, "is missing: %s is signed by this key", key);
+    }
+}
+
+static void check_progress(struct walk *walk, const char *key, const struct slot *slot)
+{
+    const struct run_record *record = trust_run(walk->audit->trust);
+    struct nero_err reason;
+    struct progress progress;
+
+    progress_init(&progress);
+    if (progress_decode(slot->body, &progress, &reason) != NERO_OK) {
+        audit_say(walk->audit, key, "is a checkpoint without progress: %s", reason.message);
+        return;
+    }
+    if (walk->numeric_class[0] == 0) {
+        memcpy(walk->numeric_class, progress.numeric_class, sizeof walk->numeric_class);
+    } else if (record->resume_policy == RUN_SAME_CLASS &&
+               strcmp(walk->numeric_class, progress.numeric_class) != 0) {
+        audit_say(walk->audit, key, "went on in numeric class %.80s, the job began in %.80s",
+                  progress.numeric_class, walk->numeric_class);
+    }
+    progress_fini(&progress);
+}
+
+static void check_restored(const struct walk *walk, const char *key, const struct slot *slot)
+{
+    const struct chain_entry *from;
+
+    if (!slot->has_restored_from) {
+        return;
+    }
+    from = slot->restored_from < chain_count(walk->chain)
+               ? chain_at(walk->chain, slot->restored_from)
+               : NULL;
+    if (from == NULL || (from->valid && from->slot.kind != SLOT_CHECKPOINT)) {
+        audit_say(walk->audit, key, "was restored from slot %" PRIu64 ", which is no checkpoint",
+                  slot->restored_from);
+    }
+}
+
+/* The epoch in which the token was given must be one of the run's. */
+static void check_token(const struct walk *walk, const char *key, const struct slot *slot)
+{
+    uint64_t epoch = slot->token >> 32;
+    char missing[LAYOUT_KEY_BYTES];
+
+    if (epoch > walk->audit->epochs || epoch == 0) {
+        layout_epoch(missing, walk->audit->run, epoch);
+        audit_say(walk->audit, missing, "is missing: the token of %s was given in it", key);
+    }
+}
+
+static void check_final(struct walk *walk, const char *key, const struct chain_entry *entry)
+{
+    struct audit *audit = walk->audit;
+    struct audit_job *job = walk->job;
+    struct nero_err reason;
+    struct result result;
+
+    result_init(&result);
+    if (result_decode(entry->slot.body, &result, NULL, &reason) != NERO_OK) {
+        audit_say(audit, key, "is final without a result: %s", reason.message);
+        return;
+    }
+    if (memcmp(result.provenance.runner, entry->signer.data, sizeof entry->signer.data) != 0) {
+        audit_say(audit, key, "says that another runner made the result than signed it");
+    }
+    audit_outcome(audit, key, walk->spec, &entry->slot, &result.outcome);
+    audit->report->results++;
+    job->outcome = result.outcome;
+    job->outcome.histogram = NULL; /* what decisions need is in the counts */
+    job->outcome.class_count = 0;
+    job->outcome.curve = NULL;
+    job->outcome.epoch_count = 0;
+    result_fini(&result);
+}
+
+static enum nero_status check_slot(struct walk *walk, const struct chain_entry *entry,
+                                   struct nero_err *err)
+{
+    struct audit *audit = walk->audit;
+    char key[LAYOUT_KEY_BYTES];
+    struct audit_object *object;
+
+    layout_slot(key, audit->run, &walk->job->id, entry->number);
+    object = audit_object(audit, key);
+    if (object != NULL) {
+        object->seen = true;
+    }
+    audit->report->slots++;
+    if (!entry->valid) {
+        say_fault(audit, key, entry);
+        return NERO_OK;
+    }
+    audit->report->signatures++;
+    audit_met(audit, &entry->hash);
+    walk->job->ran = walk->job->ran || !entry->by_scheduler;
+    check_token(walk, key, &entry->slot);
+    check_restored(walk, key, &entry->slot);
+    if (entry->slot.kind == SLOT_CHECKPOINT) {
+        check_progress(walk, key, &entry->slot);
+    } else if (entry->slot.kind == SLOT_FINAL) {
+        check_final(walk, key, entry);
+    }
+    return check_blobs(audit, key, &entry->slot, err);
+}
+
+/* Slots that the listing has beyond the end of the dense row: one is missing before them. */
+static void check_dense(struct audit *audit, const struct audit_job *job)
+{
+    char missing[LAYOUT_KEY_BYTES];
+    bool told = false;
+
+    layout_slot(missing, audit->run, &job->id, job->slots);
+    for (size_t i = audit_lower(audit, missing); i < audit->object_count; i++) {
+        struct audit_object *object = &audit->objects[i];
+
+        if (!object->placed || object->place.kind != PLACE_SLOT ||
+            !hash_equal(&object->place.hash, &job->id)) {
+            break;
+        }
+        if (!object->seen && !told) {
+            audit_say(audit, missing, "is missing: slot %" PRIu64 " of the job is there",
+                      object->place.number);
+            told = true;
+        }
+        object->seen = true;
+    }
+}
+
+static enum nero_status walk_chain(struct walk *walk, struct nero_err *err)
+{
+    const struct chain_entry *terminal = chain_terminal(walk->chain);
+    struct audit_job *job = walk->job;
+    enum nero_status status = NERO_OK;
+
+    job->slots = chain_count(walk->chain);
+    for (uint64_t i = 0; i < job->slots && status == NERO_OK; i++) {
+        status = check_slot(walk, chain_at(walk->chain, i), err);
+    }
+    if (status != NERO_OK) {
+        return status;
+    }
+    job->told = true;
+    job->ended = terminal != NULL;
+    if (job->ended) {
+        job->end = terminal->slot.kind;
+        job->slot = terminal->hash;
+        memcpy(job->text, terminal->slot.text, sizeof job->text);
+    }
+    return NERO_OK;
+}
+
+/* ---- the result index ---- */
+
+static enum nero_status check_index(struct audit *audit, const struct audit_job *job,
+                                    const struct chain_entry *terminal, struct nero_err *err)
+{
+    bool final = terminal != NULL && terminal->slot.kind == SLOT_FINAL;
+    char key[LAYOUT_KEY_BYTES];
+    char slot[LAYOUT_KEY_BYTES];
+    struct audit_object *object;
+    struct bytes stored;
+    bool good;
+    enum nero_status status;
+
+    layout_result(key, audit->run, &job->id);
+    layout_slot(slot, audit->run, &job->id, final ? terminal->number : job->slots);
+    object = audit_object(audit, key);
+    if (!final) {
+        if (object != NULL) {
+            object->seen = true;
+            audit_say(audit, slot, "is missing: %s is a result, but the job's chain ends without one",
+                      key);
+        }
+        return NERO_OK;
+    }
+    bytes_init(&stored, ENVELOPE_BYTES_MAX);
+    status = audit_read(audit, key, slot, &stored, &good, err);
+    if (status == NERO_OK && good && !bytes_view_equal(bytes_as_view(&stored), terminal->stored)) {
+        audit_say(audit, key, "is not the copy of %s", slot);
+    }
+    bytes_fini(&stored);
+    return status;
+}
+
+/* ---- one job ---- */
+
+static enum nero_status check_chain(struct audit *audit, struct audit_job *job,
+                                    const struct job_spec *spec, struct bytes_view envelope,
+                                    struct nero_err *err)
+{
+    struct walk walk = {.audit = audit, .job = job, .spec = spec};
+    struct chain *chain;
+    enum nero_status status =
+        chain_open(audit->store, audit->trust, &job->id, envelope, &chain, err);
+
+    if (status != NERO_OK) {
+        return status;
+    }
+    walk.chain = chain;
+    status = walk_chain(&walk, err);
+    if (status == NERO_OK) {
+        status = check_index(audit, job, chain_terminal(chain), err);
+    }
+    chain_close(chain);
+    if (status == NERO_OK) {
+        check_dense(audit, job);
+    }
+    return status;
+}
+
+/* The spec is gone or damaged: its chain hangs in the air, and is not judged further. */
+static void pass_chain(struct audit *audit, const struct audit_job *job)
+{
+    char key[LAYOUT_KEY_BYTES];
+    struct audit_object *result;
+
+    layout_result(key, audit->run, &job->id);
+    result = audit_object(audit, key);
+    if (result != NULL) {
+        result->seen = true;
+    }
+    layout_slot(key, audit->run, &job->id, 0);
+    for (size_t i = audit_lower(audit, key); i < audit->object_count; i++) {
+        struct audit_object *object = &audit->objects[i];
+
+        if (!object->placed || object->place.kind != PLACE_SLOT ||
+            !hash_equal(&object->place.hash, &job->id)) {
+            break;
+        }
+        object->seen = true;
+    }
+}
+
+static enum nero_status check_job(struct audit *audit, struct audit_job *job, struct nero_err *err)
+{
+    char key[LAYOUT_KEY_BYTES];
+    struct bytes stored;
+    struct bytes_view payload;
+    struct job_spec spec;
+    bool good;
+    enum nero_status status;
+
+    layout_spec(key, audit->run, &job->id);
+    bytes_init(&stored, JOB_BYTES_MAX + ENVELOPE_OVERHEAD_MAX);
+    job_spec_init(&spec);
+    status = audit_read_signed(audit, key, "the job has slots or a result", ENVELOPE_JOB, &stored,
+                               &payload, &good, err);
+    if (status == NERO_OK) {
+        job->has_spec = good && open_spec(audit, key, &job->id, payload, &spec);
+        audit->report->jobs += job->has_spec;
+        if (job->has_spec) {
+            status = check_chain(audit, job, &spec, bytes_as_view(&stored), err);
+        } else {
+            pass_chain(audit, job);
+        }
+    }
+    job_spec_fini(&spec);
+    bytes_fini(&stored);
+    return status;
+}
+
+/* A runner had the job, so it was queued, so a batch recorded it before. */
+static void check_submitted(struct audit *audit)
+{
+    char key[LAYOUT_KEY_BYTES];
+    char spec[LAYOUT_KEY_BYTES];
+
+    if (audit->report->batches != audit->batches) {
+        return; /* a batch is missing or damaged and has been named */
+    }
+    layout_batch(key, audit->run, audit->batches);
+    for (size_t i = 0; i < audit->job_count; i++) {
+        const struct audit_job *job = &audit->jobs[i];
+
+        if (job->ran && !job->in_batch) {
+            layout_spec(spec, audit->run, &job->id);
+            audit_say(audit, key, "is missing or does not name %s, which a runner worked on", spec);
+        }
+    }
+}
+
+enum nero_status audit_jobs(struct audit *audit, struct nero_err *err)
+{
+    for (size_t i = 0; i < audit->job_count; i++) {
+        audit_tell(audit, "job", i, audit->job_count);
+        if (check_job(audit, &audit->jobs[i], err) != NERO_OK) {
+            char hex[HASH_HEX_BYTES];
+
+            hash_to_hex(hex, &audit->jobs[i].id);
+            return err_wrap(err, "job %.12s", hex);
+        }
+    }
+    check_submitted(audit);
+    return NERO_OK;
+}

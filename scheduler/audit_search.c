@@ -1,0 +1,570 @@
+/*
+ * The audit of the search: every generation record of every lineage is computed again from the run
+ * record, the record before it and the signed outcomes, and must have the very bytes that are stored.
+ *
+ * A record that is missing or bad has been named; what hangs on it is taken from the records that
+ * follow, so that one damage is one finding and the audit goes on behind it.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "nero/mem.h"
+
+#include "audit_state.h"
+#include "champion.h"
+
+/* A stored record. `good`: signed, decoded, in its place; then the rest is filled. */
+struct record_read {
+    char key[LAYOUT_KEY_BYTES];
+    bool good;
+    struct bytes stored;
+    struct bytes_view payload;
+    struct hash hash;
+    struct generation generation;
+};
+
+/* One generation of one lineage, as stored. */
+struct step {
+    struct audit *audit;
+    uint32_t lineage;
+    uint32_t number;
+    uint32_t last; /* highest number of this lineage that has an object */
+    struct record_read proposed, evaluated, closed;
+};
+
+/* What a lineage leaves behind for its next generation. */
+struct lineage_end {
+    uint32_t closed; /* generations closed, in a dense row */
+    bool sound;      /* all of those records are good */
+    struct record_read previous; /* the closed record of the generation before */
+    bool has_newest;
+    struct hash newest;
+};
+
+/* ---- reading ---- */
+
+static void record_read_fini(struct record_read *record)
+{
+    bytes_fini(&record->stored);
+    generation_fini(&record->generation);
+    record->good = false;
+}
+
+static bool is_at_home(const struct audit *audit, const struct step *step,
+                       const struct generation *generation, enum generation_state state)
+{
+    return strcmp(generation->run, audit->run) == 0 && generation->lineage == step->lineage &&
+           generation->number == step->number && generation->state == state;
+}
+
+static enum nero_status read_record(struct step *step, enum generation_state state, bool wanted,
+                                    struct record_read *out, struct nero_err *err)
+{
+    struct audit *audit = step->audit;
+    struct nero_err reason;
+    bool good;
+    enum nero_status status;
+
+    memset(out, 0, sizeof *out);
+    generation_init(&out->generation);
+    bytes_init(&out->stored, GENERATION_BYTES_MAX + ENVELOPE_OVERHEAD_MAX);
+    layout_generation(out->key, audit->run, step->lineage, step->number,
+                      generation_state_name(state));
+    if (!wanted && audit_object(audit, out->key) == NULL) {
+        return NERO_OK; /* it has not come to that yet */
+    }
+    status = audit_read_signed(audit, out->key, "the search went on behind it", ENVELOPE_GENERATION,
+                               &out->stored, &out->payload, &good, err);
+    if (status != NERO_OK || !good) {
+        return status;
+    }
+    if (generation_decode(out->payload, &out->generation, &reason) != NERO_OK) {
+        audit_say(audit, out->key, "is no generation record: %s", reason.message);
+        return NERO_OK;
+    }
+    if (!is_at_home(audit, step, &out->generation, state)) {
+        audit_say(audit, out->key,
+                  "is the record of run %s, lineage %" PRIu32 ", generation %" PRIu32 ", %s",
+                  out->generation.run, out->generation.lineage, out->generation.number,
+                  generation_state_name(out->generation.state));
+        return NERO_OK;
+    }
+    out->good = true;
+    out->hash = hash_of(bytes_as_view(&out->stored));
+    audit->report->generations++;
+    audit_met(audit, &out->hash);
+    return NERO_OK;
+}
+
+/* What must be there follows from what comes later. */
+static enum nero_status read_step(struct step *step, struct nero_err *err)
+{
+    char key[LAYOUT_KEY_BYTES];
+    bool later = step->number < step->last;
+    bool has_closed;
+    bool has_evaluated;
+    enum nero_status status;
+
+    layout_generation(key, step->audit->run, step->lineage, step->number,
+                      generation_state_name(GENERATION_CLOSED));
+    has_closed = later || audit_object(step->audit, key) != NULL;
+    layout_generation(key, step->audit->run, step->lineage, step->number,
+                      generation_state_name(GENERATION_EVALUATED));
+    has_evaluated = has_closed || audit_object(step->audit, key) != NULL;
+    status = read_record(step, GENERATION_PROPOSED, true, &step->proposed, err);
+    if (status == NERO_OK) {
+        status = read_record(step, GENERATION_EVALUATED, has_evaluated, &step->evaluated, err);
+    }
+    if (status == NERO_OK) {
+        status = read_record(step, GENERATION_CLOSED, has_closed, &step->closed, err);
+    }
+    return status;
+}
+
+/* ---- computing again ---- */
+
+/* The stored payload must be what encoding `computed` gives. */
+static enum nero_status compare(struct audit *audit, const struct record_read *stored,
+                                const struct generation *computed, struct nero_err *err)
+{
+    struct bytes encoded;
+    enum nero_status status;
+
+    bytes_init(&encoded, GENERATION_BYTES_MAX);
+    status = generation_encode(computed, &encoded, err);
+    if (status == NERO_OK && !bytes_view_equal(bytes_as_view(&encoded), stored->payload)) {
+        audit_compare(audit, stored->key, &stored->generation, computed);
+    }
+    bytes_fini(&encoded);
+    return status;
+}
+
+static void name_jobs(struct audit *audit, const char *key, const struct generation *generation)
+{
+    for (uint32_t i = 0; i < generation->member_count; i++) {
+        const struct generation_member *member = &generation->members[i];
+        struct audit_job *job = member->has_job ? audit_job(audit, &member->job) : NULL;
+        char spec[LAYOUT_KEY_BYTES];
+
+        if (job != NULL) {
+            job->named = true;
+        } else if (member->has_job && key != NULL) {
+            layout_spec(spec, audit->run, &member->job);
+            audit_say(audit, spec, "is missing: it is the job of member %" PRIu32 " of %s", i, key);
+        }
+    }
+}
+
+/* Outcome of the member that `closed` selected; *known is false where its job cannot be told. */
+static const struct result_outcome *parent_outcome(struct audit *audit,
+                                                   const struct generation *closed, bool *known)
+{
+    const struct generation_member *selected = &closed->members[closed->selected];
+    const struct audit_job *job = selected->has_job ? audit_job(audit, &selected->job) : NULL;
+
+    *known = true;
+    if (!selected->has_job || selected->verdict == GENERATION_FAILED) {
+        return NULL;
+    }
+    *known = job != NULL && job->told && job->ended && job->end == SLOT_FINAL;
+    return *known ? &job->outcome : NULL;
+}
+
+/*
+ * Propose again. *computed is false where that is not possible: the record before it is not there,
+ * or the parent's outcome; both have been named.
+ */
+static enum nero_status propose_again(struct audit *audit, uint32_t lineage, uint32_t number,
+                                      const struct lineage_end *end, const char *key,
+                                      struct evolve_proposal *out, bool *computed,
+                                      struct nero_err *err)
+{
+    const struct generation *previous = number > 0 ? &end->previous.generation : NULL;
+    struct hash prev = number > 0 ? end->previous.hash : audit->evolve.record_hash;
+    const struct result_outcome *outcome = NULL;
+    bool known = true;
+    enum nero_status status;
+
+    *computed = false;
+    if (number > 0 &&
+        (!end->previous.good || previous->selected >= previous->member_count)) {
+        return NERO_OK;
+    }
+    if (number > 0) {
+        outcome = parent_outcome(audit, previous, &known);
+    }
+    if (!known) {
+        return NERO_OK;
+    }
+    status = evolve_propose(&audit->evolve, lineage, number, previous, prev, outcome, out, err);
+    if (status == NERO_NO_MEMORY) {
+        return status;
+    }
+    *computed = status == NERO_OK;
+    if (!*computed && key != NULL) {
+        audit_say(audit, key, "cannot be computed again: %s", err->message);
+    }
+    return NERO_OK;
+}
+
+static enum nero_status check_proposed(struct step *step, const struct lineage_end *end,
+                                       struct nero_err *err)
+{
+    struct audit *audit = step->audit;
+    struct evolve_proposal proposal;
+    bool computed;
+    enum nero_status status =
+        propose_again(audit, step->lineage, step->number, end,
+                      step->proposed.good ? step->proposed.key : NULL, &proposal, &computed, err);
+
+    if (status != NERO_OK) {
+        return status;
+    }
+    if (step->proposed.good) {
+        name_jobs(audit, step->proposed.key, &step->proposed.generation);
+    }
+    if (computed) {
+        /* Jobs of a record that is not written yet, or is gone, belong to it all the same. */
+        name_jobs(audit, NULL, &proposal.generation);
+        if (step->proposed.good) {
+            status = compare(audit, &step->proposed, &proposal.generation, err);
+        }
+        evolve_proposal_fini(&proposal);
+    }
+    return status;
+}
+
+/* What became of the members' jobs. False where one cannot be told. */
+static bool gather(struct step *step, struct evolve_evaluation *evaluations)
+{
+    const struct generation *proposed = &step->proposed.generation;
+    bool known = true;
+
+    for (uint32_t i = 0; i < proposed->member_count; i++) {
+        const struct generation_member *member = &proposed->members[i];
+        const struct audit_job *job =
+            member->has_job ? audit_job(step->audit, &member->job) : NULL;
+        char slot[LAYOUT_KEY_BYTES];
+
+        if (!member->has_job) {
+            continue;
+        }
+        if (job == NULL || !job->told) {
+            known = false; /* its spec is missing or damaged: named before */
+            continue;
+        }
+        if (!job->ended || job->end == SLOT_CANCELLED) {
+            known = false;
+            layout_slot(slot, step->audit->run, &job->id, job->slots);
+            audit_say(step->audit, slot,
+                      "is missing: %s says that the job ended, its chain does not",
+                      step->evaluated.key);
+            continue;
+        }
+        evaluations[i].failed = job->end != SLOT_FINAL;
+        evaluations[i].slot = job->slot;
+        evaluations[i].outcome = evaluations[i].failed ? NULL : &job->outcome;
+        if (evaluations[i].failed) {
+            (void)snprintf(evaluations[i].text, sizeof evaluations[i].text, "%.*s",
+                           (int)sizeof evaluations[i].text - 1, job->text);
+        }
+    }
+    return known;
+}
+
+static enum nero_status check_evaluated(struct step *step, struct nero_err *err)
+{
+    struct audit *audit = step->audit;
+    uint32_t count = step->proposed.generation.member_count;
+    struct evolve_evaluation *evaluations;
+    struct generation computed;
+    struct nero_err reason;
+    enum nero_status status = NERO_OK;
+
+    if (!step->evaluated.good || !step->proposed.good) {
+        return NERO_OK;
+    }
+    evaluations = mem_calloc(count, sizeof *evaluations);
+    if (evaluations == NULL) {
+        return err_set(err, NERO_NO_MEMORY, 0, "no memory for %" PRIu32 " evaluations", count);
+    }
+    if (gather(step, evaluations)) {
+        if (evolve_evaluate(&audit->evolve, &step->proposed.generation, step->proposed.hash,
+                            evaluations, &computed, &reason) == NERO_OK) {
+            status = compare(audit, &step->evaluated, &computed, err);
+            generation_fini(&computed);
+        } else {
+            audit_say(audit, step->evaluated.key, "cannot be computed again: %s", reason.message);
+        }
+    }
+    free(evaluations);
+    return status;
+}
+
+static enum nero_status check_closed(struct step *step, const struct lineage_end *end,
+                                     struct nero_err *err)
+{
+    const struct generation *previous = step->number > 0 ? &end->previous.generation : NULL;
+    struct generation computed;
+    struct nero_err reason;
+    enum nero_status status = NERO_OK;
+
+    if (!step->closed.good || !step->evaluated.good || (previous != NULL && !end->previous.good)) {
+        return NERO_OK;
+    }
+    if (evolve_close(&step->audit->evolve, &step->evaluated.generation, step->evaluated.hash,
+                     previous, &computed, &reason) != NERO_OK) {
+        audit_say(step->audit, step->closed.key, "cannot be computed again: %s", reason.message);
+        return NERO_OK;
+    }
+    status = compare(step->audit, &step->closed, &computed, err);
+    generation_fini(&computed);
+    return status;
+}
+
+/* ---- one lineage ---- */
+
+/* The highest generation of the lineage that has an object. False: it has none. */
+static bool last_generation(const struct audit *audit, uint32_t lineage, uint32_t *last)
+{
+    char key[LAYOUT_KEY_BYTES];
+    bool any = false;
+
+    *last = 0;
+    layout_generation(key, audit->run, lineage, 0, "");
+    for (size_t i = audit_lower(audit, key); i < audit->object_count; i++) {
+        const struct place *place = &audit->objects[i].place;
+
+        if (!audit->objects[i].placed) {
+            continue; /* no record, but one may follow */
+        }
+        if (place->kind != PLACE_GENERATION || place->lineage != lineage) {
+            break;
+        }
+        any = true;
+        *last = (uint32_t)place->number;
+    }
+    return any;
+}
+
+static void note_newest(struct lineage_end *end, const struct step *step)
+{
+    const struct record_read *const records[] = {&step->proposed, &step->evaluated, &step->closed};
+
+    for (size_t i = 0; i < 3; i++) {
+        if (records[i]->good) {
+            end->has_newest = true;
+            end->newest = records[i]->hash;
+        }
+    }
+}
+
+static enum nero_status check_step(struct step *step, struct lineage_end *end,
+                                   struct nero_err *err)
+{
+    enum nero_status status = read_step(step, err);
+
+    if (status == NERO_OK) {
+        status = check_proposed(step, end, err);
+    }
+    if (status == NERO_OK) {
+        status = check_evaluated(step, err);
+    }
+    if (status == NERO_OK) {
+        status = check_closed(step, end, err);
+    }
+    note_newest(end, step);
+    end->sound = end->sound && (step->closed.good || step->number == step->last);
+    end->closed += step->closed.good;
+    record_read_fini(&end->previous);
+    end->previous = step->closed; /* moved: the next generation hangs on it */
+    record_read_fini(&step->proposed);
+    record_read_fini(&step->evaluated);
+    return status;
+}
+
+/* The next generation's jobs may have been published before its record was written. */
+static enum nero_status name_next(struct audit *audit, uint32_t lineage,
+                                  const struct lineage_end *end, struct nero_err *err)
+{
+    struct evolve_proposal proposal;
+    bool computed;
+    enum nero_status status =
+        propose_again(audit, lineage, end->closed, end, NULL, &proposal, &computed, err);
+
+    if (status == NERO_OK && computed) {
+        name_jobs(audit, NULL, &proposal.generation);
+        evolve_proposal_fini(&proposal);
+    }
+    return status;
+}
+
+static enum nero_status check_lineage(struct audit *audit, uint32_t lineage,
+                                      struct lineage_end *end, struct nero_err *err)
+{
+    uint32_t wanted = trust_run(audit->trust)->search.generations;
+    uint32_t last;
+    bool any = last_generation(audit, lineage, &last);
+    enum nero_status status = NERO_OK;
+
+    if (any && last >= wanted) {
+        char key[LAYOUT_KEY_BYTES];
+
+        layout_generation(key, audit->run, lineage, last, "");
+        audit_say(audit, key, "is beyond the %" PRIu32 " generations of the run record", wanted);
+        last = wanted - 1;
+    }
+    for (uint32_t i = 0; any && i <= last && status == NERO_OK; i++) {
+        struct step step = {.audit = audit, .lineage = lineage, .number = i, .last = last};
+
+        audit_tell(audit, "generation", i, wanted);
+        status = check_step(&step, end, err);
+    }
+    if (status == NERO_OK && end->closed < wanted && (!any || end->closed == last + 1)) {
+        status = name_next(audit, lineage, end, err);
+    }
+    if (status == NERO_OK && end->has_newest) {
+        status = audit_head(audit, &end->newest, err);
+    }
+    return status;
+}
+
+/* ---- the last job ---- */
+
+static void stand(struct audit *audit, bool finished, const char *text)
+{
+    audit->report->finished = finished;
+    (void)snprintf(audit->report->standing, sizeof audit->report->standing, "%.*s",
+                   AUDIT_STANDING_BYTES - 1, text);
+}
+
+/* The job behind which nothing comes: it must be there once the run is called finished. */
+static enum nero_status check_last(struct audit *audit, const struct hash *id, const char *done,
+                                   const char *open, struct nero_err *err)
+{
+    struct audit_job *job = audit_job(audit, id);
+
+    if (job == NULL || !job->ended) {
+        if (job != NULL) {
+            job->named = true;
+        }
+        stand(audit, false, open);
+        return NERO_OK;
+    }
+    job->named = true;
+    stand(audit, job->end != SLOT_CANCELLED, job->end == SLOT_CANCELLED ? "cancelled" : done);
+    return audit_head(audit, &job->slot, err);
+}
+
+/* The champion's score job, computed from the records as the scheduler computes it. */
+static enum nero_status check_score(struct audit *audit, const uint32_t *closed,
+                                    struct nero_err *err)
+{
+    uint32_t lineages = trust_run(audit->trust)->search.lineages;
+    struct champion champion;
+    struct nero_err reason;
+    struct audit_job *job;
+    struct bytes spec;
+    struct hash id;
+    enum nero_status status =
+        champion_find(audit->store, audit->trust, closed, lineages, &champion, &reason);
+
+    if (status != NERO_OK) {
+        *err = reason;
+        return audit_is_verdict(status) ? NERO_OK : status; /* named before */
+    }
+    if (!champion.found) {
+        return NERO_OK;
+    }
+    job = audit_job(audit, &champion.closed.generation.members[champion.member].job);
+    bytes_init(&spec, JOB_BYTES_MAX);
+    if (job != NULL && job->ended && job->end == SLOT_FINAL &&
+        champion_score_spec(&audit->evolve, &champion, &job->outcome, &spec, err) == NERO_OK) {
+        id = job_id(bytes_as_view(&spec));
+        status = check_last(audit, &id, "finished: all generations closed, the champion scored on "
+                                        "the test images",
+                            "open: all generations closed, the champion's test score is missing",
+                            err);
+    }
+    bytes_fini(&spec);
+    champion_fini(&champion);
+    return status;
+}
+
+static enum nero_status check_single(struct audit *audit, struct nero_err *err)
+{
+    char key[LAYOUT_KEY_BYTES];
+    struct nero_err reason;
+    struct job_record job;
+    struct hash id;
+
+    if (job_record_decode(trust_run(audit->trust)->single_job, &job, &reason) != NERO_OK) {
+        layout_run(key, audit->run);
+        audit_say(audit, key, "holds no job: %s", reason.message);
+        return NERO_OK;
+    }
+    id = job_id(job.spec);
+    return check_last(audit, &id, "finished: the evaluation has ended",
+                      "open: the evaluation has not ended", err);
+}
+
+/* ---- all lineages ---- */
+
+static enum nero_status check_lineages(struct audit *audit, uint32_t *closed, bool *sound,
+                                       struct nero_err *err)
+{
+    uint32_t lineages = trust_run(audit->trust)->search.lineages;
+    enum nero_status status = NERO_OK;
+
+    *sound = true;
+    for (uint32_t i = 0; i < lineages && status == NERO_OK; i++) {
+        struct lineage_end end = {.sound = true};
+
+        generation_init(&end.previous.generation);
+        status = check_lineage(audit, i, &end, err);
+        record_read_fini(&end.previous);
+        closed[i] = end.closed;
+        *sound = *sound && end.sound;
+    }
+    return status;
+}
+
+static enum nero_status check_search(struct audit *audit, struct nero_err *err)
+{
+    const struct run_search *search = &trust_run(audit->trust)->search;
+    uint32_t *closed = mem_calloc(search->lineages, sizeof *closed);
+    char text[AUDIT_STANDING_BYTES];
+    uint64_t total = 0;
+    uint64_t wanted = (uint64_t)search->lineages * search->generations;
+    bool sound;
+    enum nero_status status;
+
+    if (closed == NULL) {
+        return err_set(err, NERO_NO_MEMORY, 0, "no memory for the lineages");
+    }
+    status = check_lineages(audit, closed, &sound, err);
+    for (uint32_t i = 0; i < search->lineages; i++) {
+        total += closed[i];
+    }
+    (void)snprintf(text, sizeof text, "%s: %" PRIu64 " of %" PRIu64 " generations closed",
+                   total >= wanted ? "finished" : "open", total, wanted);
+    stand(audit, total >= wanted, text);
+    if (status == NERO_OK && search->score_test && total >= wanted && sound) {
+        status = check_score(audit, closed, err);
+    }
+    free(closed);
+    return status;
+}
+
+enum nero_status audit_search(struct audit *audit, struct nero_err *err)
+{
+    if (trust_run(audit->trust)->strategy == RUN_SINGLE) {
+        return check_single(audit, err);
+    }
+    if (!audit->has_grammar || !audit->has_dataset) {
+        stand(audit, false, "the search could not be computed again: grammar or data set are bad");
+        return NERO_OK;
+    }
+    return check_search(audit, err);
+}
