@@ -152,7 +152,7 @@ static int audit_store(const char *program, const char *argument, struct audit_o
     char url[CLI_URL_BYTES];
     struct storage *store = NULL;
     struct nero_err err;
-    const char *run;
+    const char *run = NULL;
     uint32_t findings = 0;
     enum nero_status status = split_argument(argument, url, &run, &err);
 
