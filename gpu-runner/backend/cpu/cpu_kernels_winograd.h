@@ -418,7 +418,7 @@ static void product_of_channels(const float *v, uint32_t channels, const float *
 
         switch (width / 16) {
         case 4:
-            if (channels - c >= 6) {
+            if (channels - c >= 6 && channels - c != 8) { /* so that 4 or 0 are left, never 2 */
                 product_6x4(a, 1, channels, d, to, width, tiles, true);
                 c += 6;
             } else {
