@@ -10,6 +10,10 @@
 
 #include <sodium.h>
 
+#ifdef NERO_QUEUE_TLS
+#include "queue_tls.h"
+#endif
+
 /* ---- URL ---- */
 
 static int hex_digit(char c)
@@ -158,9 +162,14 @@ enum nero_status queue_conn_parse(const char *url, struct queue_conn *out, struc
         return parse_tcp(url + 8, out, err);
     }
     if (strncmp(url, "rediss://", 9) == 0) {
+#ifdef NERO_QUEUE_TLS
+        out->tls = true;
+        return parse_tcp(url + 9, out, err);
+#else
         return err_set(err, NERO_INVALID, 0,
                        "rediss:// needs hiredis with TLS (hiredis_ssl), which this build lacks: "
                        "use a TLS tunnel (stunnel, a sidecar) and redis://127.0.0.1:PORT");
+#endif
     }
     return err_set(err, NERO_INVALID, 0,
                    "a Redis URL starts with redis:// or unix://, for example "
@@ -240,6 +249,16 @@ static enum nero_status connect_transport(struct queue_conn *conn, struct nero_e
         queue_conn_close(conn);
         return NERO_UNAVAILABLE;
     }
+#ifdef NERO_QUEUE_TLS
+    if (conn->tls) {
+        /* A server that speaks no TLS may say nothing at all. */
+        (void)redisSetTimeout(conn->context, timeval_of(QUEUE_CONN_CONNECT_MS));
+        if (queue_tls_start(conn->context, conn->host, err) != NERO_OK) {
+            queue_conn_close(conn);
+            return err->status;
+        }
+    }
+#endif
     if (conn->path[0] == '\0') {
         (void)redisEnableKeepAlive(conn->context); /* a half-open connection shows as a timeout */
     }

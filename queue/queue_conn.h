@@ -28,6 +28,7 @@ struct queue_conn {
     char password[QUEUE_CONN_TEXT_BYTES];
     int port;
     int db;
+    bool tls;
     uint32_t command_ms; /* QUEUE_CONN_COMMAND_MS; tests shorten it */
     redisContext *context; /* NULL: not connected */
 };

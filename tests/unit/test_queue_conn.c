@@ -67,7 +67,6 @@ static void test_queue_conn__bad_urls_are_refused_with_a_reason(void **state)
         {"redis://[::1]x", "port"},
         {"unix://", "no socket"},
         {"unix:///folder/", "no socket"},
-        {"rediss://h", "TLS"},
     };
 
     (void)state;
@@ -81,6 +80,23 @@ static void test_queue_conn__bad_urls_are_refused_with_a_reason(void **state)
         }
         assert_null(strstr(err.message, "secret"));
     }
+}
+
+static void test_queue_conn__tls_is_understood_or_said_to_be_missing(void **state)
+{
+    struct queue_conn conn;
+    struct nero_err err;
+
+    (void)state;
+    if (queue_conn_parse("rediss://:p@h:1", &conn, &err) == NERO_OK) { /* hiredis >= 1.0 */
+        assert_true(conn.tls);
+        assert_string_equal(conn.host, "h");
+    } else {
+        assert_int_equal(err.status, NERO_INVALID);
+        assert_non_null(strstr(err.message, "lacks"));
+    }
+    assert_int_equal(queue_conn_parse("redis://h", &conn, &err), NERO_OK);
+    assert_false(conn.tls);
 }
 
 static void test_queue_conn__nobody_there_is_unavailable(void **state)
@@ -114,6 +130,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_queue_conn__urls_are_understood),
         cmocka_unit_test(test_queue_conn__bad_urls_are_refused_with_a_reason),
+        cmocka_unit_test(test_queue_conn__tls_is_understood_or_said_to_be_missing),
         cmocka_unit_test(test_queue_conn__nobody_there_is_unavailable),
     };
 
