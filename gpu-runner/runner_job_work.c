@@ -13,7 +13,7 @@
 #include "runner_job_impl.h"
 
 enum {
-    NOTICE_COMMIT_MS = 8000, /* how long a stop waits for the store: Docker kills after 10 s */
+    NOTICE_COMMIT_MS = 6000, /* how long a stop tries the store: Docker kills after 10 s */
     CHECKPOINT_RETRY_MS = 2000
 };
 

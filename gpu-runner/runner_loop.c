@@ -22,8 +22,9 @@ enum {
     LOOP_OUTAGE_ONCE_MS = 30000, /* with --once nobody wants to wait for ever */
     LOOP_WAIT_MS = 1000,        /* for a job; then runs are looked for again */
     LOOP_DISCOVER_MS = 5000,
-    LOOP_REFUSED_MS = 60000,    /* before asking a run again that did not certify */
-    LOOP_TOKEN_WAIT_MS = 20000, /* for a scheduler's answer */
+    LOOP_REFUSED_MS = 15000,    /* before asking a run again that did not certify */
+    LOOP_TOKEN_WAIT_MS = 5000,  /* for a scheduler's answer; a stop request waits as long */
+    LOOP_MARGIN_MS = 3600000,   /* a job must end before its certificate does */
     LOOP_STORE_BUDGET_MS = 1000, /* of one call; longer outages are the jobs' to wait out */
     LOOP_UNABLE_MAX = 64,
     LOOP_UNABLE_FIRST_MS = 1000,
@@ -34,7 +35,7 @@ struct member {
     char run[SLOT_RUN_BYTES];
     struct trust *trust;  /* NULL: not certified */
     int64_t asked_ns;     /* last try to enrol */
-    int64_t not_after_ms; /* end of the certificate, wall clock */
+    int64_t not_after_ms; /* no job is begun after this, wall clock */
     int64_t announced_ns; /* 0: never */
     bool seen;            /* in the newest list of runs */
 };
@@ -215,6 +216,7 @@ static enum nero_status open_trust(struct loop *loop, struct member *member,
 {
     const struct key_public *root = loop->options->has_root ? &loop->options->root : NULL;
     struct trust *trust;
+    int64_t margin_ms;
 
     if (trust_open(loop->store, member->run, root, &trust, err) != NERO_OK) {
         return err->status;
@@ -228,7 +230,9 @@ static enum nero_status open_trust(struct loop *loop, struct member *member,
         trust_close(member->trust);
     }
     member->trust = trust;
-    member->not_after_ms = grant->certificate.not_after_ms;
+    margin_ms = (grant->certificate.not_after_ms - clock_wall_ms(loop->clock)) / 8;
+    member->not_after_ms = grant->certificate.not_after_ms -
+                           (margin_ms < LOOP_MARGIN_MS ? margin_ms : LOOP_MARGIN_MS);
     log_line(LOG_INFO, "runner.enrolled", &(struct log_context){.run = member->run},
              "runner=%s valid_s=%" PRId64, loop->runner,
              (grant->certificate.not_after_ms - clock_wall_ms(loop->clock)) / 1000);
@@ -456,7 +460,8 @@ static enum nero_status renew_certificate(struct loop *loop, struct nero_err *er
     }
     if (loop->options->enrol_fd < 0) {
         return err_set(err, NERO_CANCELLED, 0,
-                       "the certificate in run %s has ended: start a new runner with a new token",
+                       "the certificate in run %s is about to end: start a new runner with a new "
+                       "token",
                        member->run);
     }
     key_pair_fini(&loop->key);

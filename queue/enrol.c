@@ -273,6 +273,7 @@ enum nero_status enrol_by_token(struct queue *queue, struct storage *store, cons
                                 struct enrol_grant *out, struct nero_err *err)
 {
     struct key_public run_key;
+    char object[LAYOUT_KEY_BYTES];
     struct bytes request;
     struct bytes stored;
     enum nero_status status;
@@ -284,9 +285,13 @@ enum nero_status enrol_by_token(struct queue *queue, struct storage *store, cons
         status = make_request(run, host, key, token, &request, err);
     }
     if (status == NERO_OK) {
-        status = queue_enrol_push(queue, run, bytes_as_view(&request), err);
+        layout_certificate(object, run, &key->id); /* a former request was answered late */
+        status = storage_get(store, object, &stored, NULL, err);
+        if (status == NERO_NOT_FOUND) {
+            status = queue_enrol_push(queue, run, bytes_as_view(&request), err);
+        }
     }
-    if (status == NERO_OK) {
+    if (status == NERO_OK && stored.bytes == 0) {
         status = await_certificate(queue, store, run, bytes_as_view(&request), &key->id,
                                    timeout_ms, &stored, err);
     }

@@ -211,6 +211,7 @@ void world_cut_off(struct world *world, int index, bool cut)
 {
     struct rlimit limit;
 
+    REQUIRE(world->runners[index].pid != 0);
     REQUIRE(getrlimit(RLIMIT_NOFILE, &limit) == 0);
     if (cut) {
         limit.rlim_cur = 3;

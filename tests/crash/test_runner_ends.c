@@ -14,13 +14,14 @@
 #include <cmocka.h>
 
 #include "nero/chain.h"
+#include "nero/clock.h"
 #include "runner_world.h"
 
 static struct world world;
 
 static const char *const once[] = {"--once", "--checkpoint-steps", "5", NULL};
-static const char *const quick_stall[] = {"--once", "--checkpoint-steps",  "50",
-                                          "--stall-timeout", "1.5", NULL};
+static const char *const quick_stall[] = {"--once", "--checkpoint-steps", "50",
+                                          "--stall-timeout", "1.5", "--beat-ms", "50", NULL};
 
 static int open_world(void **state)
 {
@@ -73,7 +74,7 @@ static void test_runner_ends__inadmissible_job_fails_for_good(void **state)
     (void)state;
     world_begin_run(&world, "epochs:1", too_large);
     world_start(&world, 0, once);
-    assert_int_equal(world_wait_end(&world, 0, 20000), 0);
+    assert_int_equal(world_wait_end(&world, 0, 90000), 0);
     assert_int_equal(terminal_kind(text), SLOT_FAILED);
     assert_non_null(strstr(text, "parameters"));
     world_job_state(&world, &info);
@@ -95,7 +96,7 @@ static void test_runner_ends__job_of_another_class_is_given_back(void **state)
     (void)state;
     world_begin_run(&world, "epochs:1", other_class);
     world_start(&world, 0, once);
-    assert_int_equal(world_wait_end(&world, 0, 20000), 0);
+    assert_int_equal(world_wait_end(&world, 0, 90000), 0);
     assert_int_equal(terminal_kind(text), 0);
     assert_int_equal(world_slot_count(&world), 0);
     world_job_state(&world, &info);
@@ -190,7 +191,7 @@ static void test_runner_ends__outlives_redis(void **state)
     uint64_t slots;
 
     (void)state;
-    world_begin_run(&world, "epochs:40", NULL);
+    world_begin_run(&world, "epochs:15", NULL);
     world_start(&world, 0, once);
     assert_true(world_wait_slots(&world, 3));
     assert_int_equal(kill(redis_child_pid(world.redis), SIGKILL), 0);
@@ -202,7 +203,7 @@ static void test_runner_ends__outlives_redis(void **state)
     tiny_check(queue_open(redis_child_url(world.redis), &world.queue, &err), &err, "queue");
     tiny_check(queue_drop(world.queue, world.run.name, world.epoch, &err), &err, "flush");
     world_submit(&world);
-    assert_int_equal(world_wait_end(&world, 0, 30000), 0);
+    assert_int_equal(world_wait_end(&world, 0, 90000), 0);
     bytes_init(&outcome, RESULT_BYTES_MAX);
     world_outcome(&world, &outcome, &provenance);
     bytes_fini(&outcome);
@@ -218,11 +219,11 @@ static void test_runner_ends__known_result_is_only_told(void **state)
     (void)state;
     world_begin_run(&world, "epochs:1", NULL);
     world_start(&world, 0, once);
-    assert_int_equal(world_wait_end(&world, 0, 20000), 0);
+    assert_int_equal(world_wait_end(&world, 0, 90000), 0);
     slots = world_slot_count(&world);
     world_submit(&world);
     world_start(&world, 0, once);
-    assert_int_equal(world_wait_end(&world, 0, 20000), 0);
+    assert_int_equal(world_wait_end(&world, 0, 90000), 0);
     assert_true(world_log_has(&world, 0, "end=known"));
     assert_int_equal(world_slot_count(&world), slots);
     world_end_run(&world);
@@ -236,10 +237,12 @@ static void test_runner_ends__waits_for_the_store(void **state)
     struct bytes outcome;
 
     (void)state;
-    world_begin_run(&world, "epochs:30", NULL);
+    world_begin_run(&world, "epochs:20", NULL);
     world_start(&world, 0, quick_stall);
-    assert_true(world_wait_slots(&world, 1));
-    world_pass(&world, WORLD_LEASE_MS); /* the heartbeat has its connection */
+    do { /* until the heartbeat has its connection */
+        world_pass(&world, 1);
+        world_job_state(&world, &info);
+    } while (info.note[0] == 0);
     world_cut_off(&world, 0, true);
     assert_true(world_wait_log(&world, 0, "job.waiting"));
     world_pass(&world, 3 * WORLD_LEASE_MS);
@@ -247,10 +250,27 @@ static void test_runner_ends__waits_for_the_store(void **state)
     assert_string_equal(info.state, "leased");
     assert_int_equal(info.lost_leases, 0);
     world_cut_off(&world, 0, false);
-    assert_int_equal(world_wait_end(&world, 0, 30000), 0);
+    assert_int_equal(world_wait_end(&world, 0, 90000), 0);
     bytes_init(&outcome, RESULT_BYTES_MAX);
     world_outcome(&world, &outcome, &provenance);
     bytes_fini(&outcome);
+    world_end_run(&world);
+}
+
+static void test_runner_ends__idle_runner_stops_at_once(void **state)
+{
+    static const char *const forever[] = {NULL};
+    int64_t start_ns;
+
+    (void)state;
+    world_begin_run(&world, "epochs:1", NULL);
+    world_start(&world, 0, forever);
+    assert_true(world_wait_log(&world, 0, "end=done"));
+    world_pass(&world, 300);
+    start_ns = clock_mono_ns(clock_system());
+    world_signal(&world, 0, SIGTERM);
+    assert_int_equal(world_wait_end(&world, 0, 5000), 75);
+    assert_true(clock_seconds_since(clock_system(), start_ns) < 2.0);
     world_end_run(&world);
 }
 
@@ -265,7 +285,7 @@ static void test_runner_ends__joins_by_token(void **state)
     for (int as_text = 0; as_text < 2; as_text++) {
         world_begin_run(&world, "epochs:2", NULL);
         world_start_by_token(&world, 0, as_text != 0, one);
-        assert_int_equal(world_wait_end(&world, 0, 20000), 0);
+        assert_int_equal(world_wait_end(&world, 0, 90000), 0);
         assert_false(world.has_token);
         bytes_init(&outcome, RESULT_BYTES_MAX);
         world_outcome(&world, &outcome, &provenance);
@@ -323,6 +343,7 @@ int main(void)
         cmocka_unit_test(test_runner_ends__outlives_redis),
         cmocka_unit_test(test_runner_ends__known_result_is_only_told),
         cmocka_unit_test(test_runner_ends__waits_for_the_store),
+        cmocka_unit_test(test_runner_ends__idle_runner_stops_at_once),
         cmocka_unit_test(test_runner_ends__joins_by_token),
         cmocka_unit_test(test_runner_ends__help_and_version),
         cmocka_unit_test(test_runner_ends__bad_input_ends_with_2),

@@ -63,7 +63,7 @@ static void test_runner_kill__undisturbed(void **state)
     (void)state;
     world_begin_run(&world, BUDGET, NULL);
     world_start(&world, 0, at_ease);
-    assert_int_equal(world_wait_end(&world, 0, 30000), 0);
+    assert_int_equal(world_wait_end(&world, 0, 90000), 0);
     world_outcome(&world, &expected, &provenance);
     assert_int_equal(provenance.attempts, 1);
     assert_int_equal(world_slot_count(&world), 2);
@@ -95,7 +95,7 @@ static void kill_at_random(int kills, const char *const *arguments)
         world_pass(&world, WORLD_LEASE_MS + 50); /* --once would find nothing before */
     }
     world_start(&world, 0, arguments);
-    assert_int_equal(world_wait_end(&world, 0, 30000), 0);
+    assert_int_equal(world_wait_end(&world, 0, 90000), 0);
     check_outcome(&provenance);
     (void)printf("%u attempts, %u killed at work\n", provenance.attempts, in_work);
     assert_true(in_work > 0);
@@ -136,7 +136,7 @@ static void test_runner_kill__sigterm_commits_releases_and_ends_with_75(void **s
     assert_int_equal(info.lost_leases, 0);
     assert_int_equal(info.failures, 0);
     world_start(&world, 0, at_ease);
-    assert_int_equal(world_wait_end(&world, 0, 30000), 0);
+    assert_int_equal(world_wait_end(&world, 0, 90000), 0);
     assert_true(world_log_has(&world, 0, "restored_from=1"));
     check_outcome(&provenance);
     assert_int_equal(provenance.attempts, 2);
@@ -155,7 +155,7 @@ static void test_runner_kill__parents_death_stops_it(void **state)
     world_hang_up(&world, 0);
     assert_int_equal(world_wait_end(&world, 0, 5000), 75);
     world_start(&world, 0, at_ease);
-    assert_int_equal(world_wait_end(&world, 0, 30000), 0);
+    assert_int_equal(world_wait_end(&world, 0, 90000), 0);
     check_outcome(&provenance);
 }
 
@@ -174,12 +174,12 @@ static void sleep_past_the_lease(bool wake_late)
     world_start(&world, 1, often);
     assert_true(world_wait_slots(&world, slots + 2)); /* its takeover and a checkpoint */
     if (wake_late) {
-        assert_int_equal(world_wait_end(&world, 1, 30000), 0);
+        assert_int_equal(world_wait_end(&world, 1, 90000), 0);
     }
     world_signal(&world, 0, SIGCONT);
-    assert_int_equal(world_wait_end(&world, 0, 30000), 0);
+    assert_int_equal(world_wait_end(&world, 0, 90000), 0);
     assert_true(world_log_has(&world, 0, wake_late ? "end=known" : "end=lost"));
-    assert_int_equal(world_wait_end(&world, 1, 30000), 0);
+    assert_int_equal(world_wait_end(&world, 1, 90000), 0);
     assert_true(world_log_has(&world, 1, "end=done"));
     check_outcome(&provenance);
     assert_int_equal(provenance.attempts, 2);
@@ -247,7 +247,7 @@ static void damage_and_resume(enum damage damage)
     assert_int_equal(world_wait_end(&world, 0, 5000), 75);
     number = damage_newest(damage);
     world_start(&world, 0, often);
-    assert_int_equal(world_wait_end(&world, 0, 30000), 0);
+    assert_int_equal(world_wait_end(&world, 0, 90000), 0);
     (void)snprintf(text, sizeof text, "%s.damaged", damage <= DAMAGE_STATE_CUT ? "checkpoint"
                                                                                : "slot");
     assert_true(world_log_has(&world, 0, text));

@@ -321,6 +321,11 @@ static void test_enrol__by_token_spends_exactly_that_token(void **state)
     tiny_check(joiner.status, &joiner.err, "join");
     assert_string_equal(joiner.grant.run, world->run.name);
     assert_string_equal(joiner.grant.certificate.host, "far:9");
+    /* Asking again finds the certificate and asks nobody. */
+    (void)join(&joiner);
+    tiny_check(joiner.status, &joiner.err, "join again");
+    assert_int_equal(enrol_answer_queue(&world->issuer, world->queue, tokens, 3, &used, &err),
+                     NERO_NOT_FOUND);
 }
 
 /* Push a request by hand. `token` NULL: no proof. */
