@@ -39,7 +39,7 @@ struct attack_model attack_model_of_net(struct net *net, uint32_t batch, uint32_
 
 /* What an attack did to the valid rows of a batch. */
 struct attack_counts {
-    uint32_t kept; /* rows that the model still classifies as their label */
+    uint32_t kept;          /* rows that the model still classifies as their label */
     uint32_t zero_gradient; /* rows whose first input gradient was zero or NaN throughout */
 };
 
@@ -47,7 +47,8 @@ struct attack;
 
 /*
  * Prepare with all buffers. model: copied, its context borrowed for the attack's life.
- * Errors: invalid (an attack that is not built in, a radius outside of (0, 1]), no_memory.
+ * Errors: invalid (an unknown attack, a radius or step size outside of (0, 1], no steps),
+ * no_memory.
  */
 enum nero_status attack_create(const struct job_attack *spec, const struct attack_model *model,
                                struct attack **out, struct nero_err *err);
@@ -81,12 +82,30 @@ struct attack_buffers {
     float *logits;  /* [N,K] */
     float *dlogits; /* [N,K] */
     float *dimages; /* [N,C,H,W] */
+    float *clean;   /* [N,C,H,W], PGD: the images as they came; else NULL */
 };
+
+/*
+ * Gradient of the cross-entropy of each of the first `valid` rows with respect to its image, into
+ * buffers->dimages; logits and dlogits are used on the way. What other rows get is 0 times theirs.
+ */
+enum nero_status attack_input_gradient(const struct attack_model *model,
+                                       const struct attack_buffers *buffers, const float *images,
+                                       const uint8_t *labels, uint32_t valid, struct nero_err *err);
 
 /* x = clip(x + epsilon * sign(gradient of the cross-entropy of x, y), 0, 1) */
 enum nero_status attack_fgsm(const struct attack_model *model, float epsilon,
                              const struct attack_buffers *buffers, float *images,
                              const uint8_t *labels, uint32_t valid, uint32_t *zero_gradient,
                              struct nero_err *err);
+
+/*
+ * spec->steps times x = box(ball(x + step_size * sign(gradient at x))), from the clean image; the
+ * last iterate stands. zero_gradient counts rows whose gradient at the clean image is no direction.
+ */
+enum nero_status attack_pgd(const struct attack_model *model, const struct job_attack *spec,
+                            const struct attack_buffers *buffers, float *images,
+                            const uint8_t *labels, uint32_t valid, uint32_t *zero_gradient,
+                            struct nero_err *err);
 
 #endif

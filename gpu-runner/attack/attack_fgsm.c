@@ -4,8 +4,6 @@
  */
 #include "attack/attack.h"
 
-#include <string.h>
-
 /* One image; true where the gradient was zero throughout. A NaN is no direction: sign 0. */
 static bool step_row(float *image, const float *gradient, uint32_t count, float epsilon)
 {
@@ -27,20 +25,9 @@ enum nero_status attack_fgsm(const struct attack_model *model, float epsilon,
                              const uint8_t *labels, uint32_t valid, uint32_t *zero_gradient,
                              struct nero_err *err)
 {
-    uint32_t classes = model->classes;
     uint32_t count = model->image_floats;
 
-    if (model->forward(model->context, images, buffers->logits, err) != NERO_OK) {
-        return err_wrap(err, "fgsm");
-    }
-    memset(buffers->dlogits, 0, sizeof(float) * model->batch * classes);
-    for (uint32_t row = 0; row < valid; row++) {
-        size_t at = (size_t)row * classes;
-
-        attack_cross_entropy_gradient(buffers->logits + at, classes, labels[row],
-                                      buffers->dlogits + at);
-    }
-    if (model->backward_input(model->context, buffers->dlogits, buffers->dimages, err) != NERO_OK) {
+    if (attack_input_gradient(model, buffers, images, labels, valid, err) != NERO_OK) {
         return err_wrap(err, "fgsm");
     }
     *zero_gradient = 0;

@@ -329,6 +329,39 @@ static void test_resume__scoring_the_weights_gives_the_same_counts(void **state)
     }
 }
 
+/* PGD is resumed at any batch of images; one step of epsilon gives the outcome of FGSM. */
+static void test_resume__pgd_goes_on_in_the_middle_of_the_attack(void **state)
+{
+    (void)state;
+    for (int b = 0; b < BACKENDS; b++) {
+        struct evaluation evaluation;
+        struct evaluation_result fgsm;
+        struct evaluation_result one;
+        struct evaluation_result seven;
+        struct job_attack *attack = &evaluation.spec.protocol.attack;
+
+        make_evaluation(&evaluation, backends[b], TINY_NET_BRANCHED, PHENOTYPE_ADAM);
+        evaluation.spec.protocol.eval_batch = 2; /* many units of attack */
+        evaluation.spec.budget.amount = 4;
+        attack->epsilon = 0.5 / 255.0; /* small enough that some images withstand */
+        evaluation_make(&evaluation, NULL, &fgsm);
+        attack->kind = JOB_ATTACK_PGD;
+        attack->step_size = attack->epsilon;
+        attack->steps = 1;
+        evaluation_make(&evaluation, NULL, &one);
+        evaluation_assert_equal("one step of epsilon", &fgsm, &one);
+        attack->step_size = attack->epsilon / 3.0;
+        attack->steps = 7;
+        assert_undisturbed(&evaluation, 3, &seven);
+        assert_true(seven.outcome.attacked && seven.outcome.correct > 2);
+        assert_true(seven.outcome.kept > 0 && seven.outcome.kept <= one.outcome.kept);
+        evaluation_result_fini(&fgsm);
+        evaluation_result_fini(&one);
+        evaluation_result_fini(&seven);
+        job_spec_fini(&evaluation.spec);
+    }
+}
+
 /* --- what is refused --- */
 
 /* A snapshot in the middle of the second epoch. */
@@ -520,8 +553,8 @@ static void test_resume__jobs_that_cannot_be_done_are_refused(void **state)
     refuse_create(&evaluation, NERO_INVALID, "plan bytes");
     *protocol = good;
     protocol->attack =
-        (struct job_attack){.kind = JOB_ATTACK_PGD, .epsilon = 0.03, .step_size = 0.01, .steps = 7};
-    refuse_create(&evaluation, NERO_INVALID, "pgd");
+        (struct job_attack){.kind = JOB_ATTACK_PGD, .epsilon = 0.03, .step_size = 0.01};
+    refuse_create(&evaluation, NERO_INVALID, "steps");
     *protocol = good;
     protocol->train_count = 20;
     refuse_create(&evaluation, NERO_INVALID, "batch of 32");
@@ -578,6 +611,7 @@ int main(void)
         cmocka_unit_test(test_resume__an_extension_goes_on_where_its_parent_ended),
         cmocka_unit_test(test_resume__an_exhausted_extension_only_scores),
         cmocka_unit_test(test_resume__scoring_the_weights_gives_the_same_counts),
+        cmocka_unit_test(test_resume__pgd_goes_on_in_the_middle_of_the_attack),
         cmocka_unit_test(test_resume__a_truncated_or_damaged_state_is_refused),
         cmocka_unit_test(test_resume__a_foreign_state_is_refused),
         cmocka_unit_test(test_resume__impossible_progress_is_refused),

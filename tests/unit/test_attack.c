@@ -1,7 +1,7 @@
 /*
- * Goal: FGSM is the formula of the specification, on any packing into batches, and the losses are
- * right where floats are at their ends. Method: a linear model z = W x, whose gradient is known in
- * closed form.
+ * Goal: FGSM and PGD are the formulas of the specification, on any packing into batches, and the
+ * losses are right where floats are at their ends. Method: a linear model z = W x, whose gradient
+ * is known in closed form.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -81,19 +81,34 @@ static void random_floats(float *out, size_t count, double scale, double shift, 
     }
 }
 
-static struct attack *fgsm_of(const struct attack_model *model, double epsilon)
+static struct attack *attack_of(const struct attack_model *model, const struct job_attack *spec)
 {
-    struct job_attack spec = {.kind = JOB_ATTACK_FGSM, .epsilon = epsilon};
     struct attack *attack = NULL;
     struct nero_err err;
 
-    assert_int_equal(attack_create(&spec, model, &attack, &err), NERO_OK);
+    assert_int_equal(attack_create(spec, model, &attack, &err), NERO_OK);
     return attack;
 }
 
+static struct attack *fgsm_of(const struct attack_model *model, double epsilon)
+{
+    struct job_attack spec = {.kind = JOB_ATTACK_FGSM, .epsilon = epsilon};
+
+    return attack_of(model, &spec);
+}
+
+static struct attack *pgd_of(const struct attack_model *model, double epsilon, double step_size,
+                             uint32_t steps)
+{
+    struct job_attack spec = {
+        .kind = JOB_ATTACK_PGD, .epsilon = epsilon, .step_size = step_size, .steps = steps};
+
+    return attack_of(model, &spec);
+}
+
 /* With W fixed, the gradient of image x is sum_k (softmax(z)_k - [k = y]) W_k: sign it by hand. */
-static void expected_fgsm(const struct linear_model *linear, const float *image, uint8_t label,
-                          float epsilon, float *out)
+static void expected_signs(const struct linear_model *linear, const float *image, uint8_t label,
+                           float *out)
 {
     double z[CLASSES];
     double total = 0.0;
@@ -112,9 +127,47 @@ static void expected_fgsm(const struct linear_model *linear, const float *image,
             g += (exp(z[k]) / total - (k == label ? 1.0 : 0.0)) * (double)linear->weight[k][i];
         }
         assert_true(fabs(g) > 1e-6); /* else rounding decides the sign and the test means nothing */
-        out[i] = image[i] + (g > 0.0 ? epsilon : -epsilon);
-        out[i] = out[i] < 0.0f ? 0.0f : out[i] > 1.0f ? 1.0f : out[i];
+        out[i] = g > 0.0 ? 1.0f : -1.0f;
     }
+}
+
+/* PGD by the specification, an image at a time. */
+static void expected_pgd(const struct linear_model *linear, const float *image, uint8_t label,
+                         float epsilon, float step_size, uint32_t steps, float *out)
+{
+    memcpy(out, image, PIXELS * sizeof(*out));
+    for (uint32_t t = 0; t < steps; t++) {
+        float signs[PIXELS];
+
+        expected_signs(linear, out, label, signs);
+        for (int i = 0; i < PIXELS; i++) {
+            float v = out[i] + step_size * signs[i];
+
+            v = fminf(fmaxf(v, image[i] - epsilon), image[i] + epsilon);
+            out[i] = fminf(fmaxf(v, 0.0f), 1.0f);
+        }
+    }
+}
+
+/* A batch of images with their labels, and the same after an attack. */
+struct attacked {
+    float clean[BATCH * PIXELS];
+    float after[BATCH * PIXELS];
+    uint8_t labels[BATCH];
+    struct attack_counts counts;
+};
+
+static void attack_random(struct attack *attack, uint32_t slot, struct attacked *out)
+{
+    struct nero_err err;
+
+    random_floats(out->clean, BATCH * PIXELS, 1.0, 0.0, slot);
+    memcpy(out->after, out->clean, sizeof(out->after));
+    for (uint32_t row = 0; row < BATCH; row++) {
+        out->labels[row] = (uint8_t)((slot + row) % CLASSES);
+    }
+    assert_int_equal(attack_batch(attack, out->after, out->labels, BATCH, &out->counts, &err),
+                     NERO_OK);
 }
 
 static void test_attack__fgsm_is_the_closed_form_on_a_linear_model(void **state)
@@ -142,7 +195,8 @@ static void test_attack__fgsm_is_the_closed_form_on_a_linear_model(void **state)
         for (uint32_t row = 0; row < BATCH; row++) {
             float expected[PIXELS];
 
-            expected_fgsm(&linear, images[first + row], labels[row], 0.03125f, expected);
+            expected_pgd(&linear, images[first + row], labels[row], 0.03125f, 0.03125f, 1,
+                         expected);
             assert_memory_equal(batch + row * PIXELS, expected, sizeof(expected));
         }
     }
@@ -224,19 +278,14 @@ static void test_attack__zero_gradients_move_nothing_and_are_counted(void **stat
     attack_destroy(attack);
 }
 
-static void test_attack__rows_do_not_depend_on_their_batch(void **state)
+static void assert_rows_alone(struct attack *attack)
 {
     static float images[IMAGES][PIXELS];
     static float alone[IMAGES][PIXELS];
-    struct linear_model linear;
-    struct attack_model model = model_of(&linear);
-    struct attack *attack = fgsm_of(&model, 0.03125);
     struct attack_counts counts;
     struct nero_err err;
     uint32_t kept = 0;
 
-    (void)state;
-    random_floats(&linear.weight[0][0], CLASSES * PIXELS, 4.0, -2.0, 6);
     random_floats(&images[0][0], IMAGES * PIXELS, 1.0, 0.0, 7);
     for (uint32_t i = 0; i < IMAGES; i++) {
         float batch[BATCH * PIXELS];
@@ -266,6 +315,133 @@ static void test_attack__rows_do_not_depend_on_their_batch(void **state)
         }
         assert_int_equal(kept_together, kept);
     }
+}
+
+static void test_attack__rows_do_not_depend_on_their_batch(void **state)
+{
+    struct linear_model linear;
+    struct attack_model model = model_of(&linear);
+    struct attack *fgsm = fgsm_of(&model, 0.03125);
+    struct attack *pgd = pgd_of(&model, 0.03125, 0.01, 4);
+
+    (void)state;
+    random_floats(&linear.weight[0][0], CLASSES * PIXELS, 4.0, -2.0, 6);
+    assert_rows_alone(fgsm);
+    assert_rows_alone(pgd);
+    attack_destroy(fgsm);
+    attack_destroy(pgd);
+}
+
+/* Two of the three classes are one: the gradient is a multiple of W1 - W0 at every point. */
+static void test_attack__pgd_ends_at_the_wall_of_a_linear_model(void **state)
+{
+    struct linear_model linear;
+    struct attack_model model = model_of(&linear);
+    struct attack *attack = pgd_of(&model, 0.125, 0.05, 4); /* 3 steps reach the wall */
+    struct attacked found;
+
+    (void)state;
+    random_floats(&linear.weight[0][0], CLASSES * PIXELS, 4.0, -2.0, 20);
+    memcpy(linear.weight[2], linear.weight[1], sizeof(linear.weight[2]));
+    attack_random(attack, 21, &found);
+    for (int at = 0; at < BATCH * PIXELS; at++) {
+        float slope = linear.weight[1][at % PIXELS] - linear.weight[0][at % PIXELS];
+        float away = found.labels[at / PIXELS] == 0 ? slope : -slope;
+        float wall = found.clean[at] + (away > 0.0f ? 0.125f : -0.125f);
+
+        wall = wall < 0.0f ? 0.0f : wall > 1.0f ? 1.0f : wall;
+        assert_true(found.after[at] == wall);
+    }
+    assert_int_equal(found.counts.zero_gradient, 0);
+    attack_destroy(attack);
+}
+
+static void test_attack__pgd_is_its_formula_step_by_step(void **state)
+{
+    (void)state;
+    for (uint32_t steps = 1; steps <= 9; steps++) {
+        struct linear_model linear;
+        struct attack_model model = model_of(&linear);
+        struct attack *attack = pgd_of(&model, 0.25, 0.0625, steps);
+        struct attacked found;
+
+        random_floats(&linear.weight[0][0], CLASSES * PIXELS, 4.0, -2.0, 30 + steps);
+        attack_random(attack, 40 + steps, &found);
+        for (uint32_t row = 0; row < BATCH; row++) {
+            float expected[PIXELS];
+
+            expected_pgd(&linear, found.clean + row * PIXELS, found.labels[row], 0.25f, 0.0625f,
+                         steps, expected);
+            assert_memory_equal(found.after + row * PIXELS, expected, sizeof(expected));
+        }
+        attack_destroy(attack);
+    }
+}
+
+static void test_attack__pgd_stays_in_ball_and_box(void **state)
+{
+    static const double radii[] = {1.0 / 255.0, 8.0 / 255.0, 0.3, 1.0};
+    static const double step_sizes[] = {0.5 / 255.0, 2.0 / 255.0, 0.4, 1.0};
+
+    (void)state;
+    for (uint32_t trial = 0; trial < 64; trial++) {
+        double epsilon = radii[trial % 4];
+        struct linear_model linear;
+        struct attack_model model = model_of(&linear);
+        struct attack *attack = pgd_of(&model, epsilon, step_sizes[trial / 4 % 4], 1 + trial / 4);
+        struct attacked found;
+
+        random_floats(&linear.weight[0][0], CLASSES * PIXELS, 4.0, -2.0, 200 + trial);
+        attack_random(attack, 300 + trial, &found);
+        for (int at = 0; at < BATCH * PIXELS; at++) {
+            double moved = fabs((double)found.after[at] - (double)found.clean[at]);
+
+            assert_true(found.after[at] >= 0.0f && found.after[at] <= 1.0f);
+            assert_true(moved <= epsilon + 1e-6); /* as specs say: eps and sums round in float */
+        }
+        attack_destroy(attack);
+    }
+}
+
+static void test_attack__one_step_of_epsilon_is_fgsm(void **state)
+{
+    static const double radii[] = {1.0 / 255.0, 8.0 / 255.0, 0.1, 1.0};
+
+    (void)state;
+    for (uint32_t trial = 0; trial < 64; trial++) {
+        struct linear_model linear;
+        struct attack_model model = model_of(&linear);
+        struct attack *fgsm = fgsm_of(&model, radii[trial % 4]);
+        struct attack *pgd = pgd_of(&model, radii[trial % 4], radii[trial % 4], 1);
+        struct attacked a;
+        struct attacked b;
+
+        random_floats(&linear.weight[0][0], CLASSES * PIXELS, 4.0, -2.0, 400 + trial);
+        attack_random(fgsm, 500 + trial, &a);
+        attack_random(pgd, 500 + trial, &b);
+        assert_memory_equal(a.after, b.after, sizeof(a.after));
+        assert_int_equal(a.counts.kept, b.counts.kept);
+        attack_destroy(fgsm);
+        attack_destroy(pgd);
+    }
+}
+
+static void test_attack__pgd_takes_zero_and_nan_as_no_direction(void **state)
+{
+    struct linear_model linear = {0};
+    struct attack_model model = model_of(&linear);
+    struct attack *attack = pgd_of(&model, 0.1, 0.05, 3);
+    struct attacked found;
+
+    (void)state;
+    attack_random(attack, 60, &found);
+    assert_memory_equal(found.after, found.clean, sizeof(found.after));
+    assert_int_equal(found.counts.zero_gradient, BATCH); /* an image counts once, not per step */
+    linear.weight[0][3] = NAN;
+    attack_random(attack, 61, &found);
+    assert_memory_equal(found.after, found.clean, sizeof(found.after));
+    assert_int_equal(found.counts.zero_gradient, BATCH);
+    assert_int_equal(found.counts.kept, 0);
     attack_destroy(attack);
 }
 
@@ -336,16 +512,21 @@ static void test_attack__unknown_kinds_and_radii_are_refused(void **state)
 {
     struct linear_model linear = {0};
     struct attack_model model = model_of(&linear);
-    struct job_attack pgd = {
-        .kind = JOB_ATTACK_PGD, .epsilon = 0.03, .step_size = 0.01, .steps = 7};
+    struct job_attack still = {.kind = JOB_ATTACK_PGD, .epsilon = 0.03, .step_size = 0.01};
+    struct job_attack back = {
+        .kind = JOB_ATTACK_PGD, .epsilon = 0.03, .step_size = -0.01, .steps = 7};
+    struct job_attack unknown = {.kind = (enum job_attack_kind)7, .epsilon = 0.03};
     struct job_attack huge = {.kind = JOB_ATTACK_FGSM, .epsilon = 1.5};
     struct job_attack none = {.kind = JOB_ATTACK_FGSM, .epsilon = (double)NAN};
     struct attack *attack = NULL;
     struct nero_err err;
 
     (void)state;
-    assert_int_equal(attack_create(&pgd, &model, &attack, &err), NERO_INVALID);
-    assert_non_null(strstr(err.message, "pgd"));
+    assert_int_equal(attack_create(&still, &model, &attack, &err), NERO_INVALID);
+    assert_non_null(strstr(err.message, "no steps"));
+    assert_int_equal(attack_create(&back, &model, &attack, &err), NERO_INVALID);
+    assert_non_null(strstr(err.message, "step size"));
+    assert_int_equal(attack_create(&unknown, &model, &attack, &err), NERO_INVALID);
     assert_int_equal(attack_create(&huge, &model, &attack, &err), NERO_INVALID);
     assert_int_equal(attack_create(&none, &model, &attack, &err), NERO_INVALID);
     assert_null(attack);
@@ -360,6 +541,11 @@ int main(void)
         cmocka_unit_test(test_attack__pixels_stay_in_the_box),
         cmocka_unit_test(test_attack__zero_gradients_move_nothing_and_are_counted),
         cmocka_unit_test(test_attack__rows_do_not_depend_on_their_batch),
+        cmocka_unit_test(test_attack__pgd_ends_at_the_wall_of_a_linear_model),
+        cmocka_unit_test(test_attack__pgd_is_its_formula_step_by_step),
+        cmocka_unit_test(test_attack__pgd_stays_in_ball_and_box),
+        cmocka_unit_test(test_attack__one_step_of_epsilon_is_fgsm),
+        cmocka_unit_test(test_attack__pgd_takes_zero_and_nan_as_no_direction),
         cmocka_unit_test(test_attack__cross_entropy_is_right_at_the_ends),
         cmocka_unit_test(test_attack__a_saturated_image_still_has_a_gradient),
         cmocka_unit_test(test_attack__gradient_is_that_of_the_loss),
