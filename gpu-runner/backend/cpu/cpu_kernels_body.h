@@ -187,15 +187,21 @@ CPU_INLINE void norm_sums_rows(const float *restrict x, const float *restrict dy
     const float *restrict shift = tables->shift;
     const float *restrict mean = tables->mean;
 
-    for (size_t i = 0; i < count; i += lanes) {
-        uint32_t n = count - i < lanes ? (uint32_t)(count - i) : lanes;
+    size_t i = 0;
 
-        for (uint32_t j = 0; j < n; j++) {
+    for (; i + lanes <= count; i += lanes) {
+        for (uint32_t j = 0; j < lanes; j++) {
             float dz = act_grad_of(x[i + j] * scale[j] + shift[j], dy[i + j], act);
 
             sums_dz[j] += dz;
             sums_dzx[j] += dz * (x[i + j] - mean[j]);
         }
+    }
+    for (uint32_t j = 0; i + j < count; j++) {
+        float dz = act_grad_of(x[i + j] * scale[j] + shift[j], dy[i + j], act);
+
+        sums_dz[j] += dz;
+        sums_dzx[j] += dz * (x[i + j] - mean[j]);
     }
 }
 
@@ -203,6 +209,20 @@ static void norm_sums(const float *x, const float *dy, size_t count, uint32_t la
                       const struct cpu_norm_tables *tables, enum backend_activation act,
                       float *sums_dz, float *sums_dzx)
 {
+    if (lanes == CPU_LANES) {
+        float dz[CPU_LANES];
+        float dzx[CPU_LANES];
+
+        memcpy(dz, sums_dz, sizeof(dz));
+        memcpy(dzx, sums_dzx, sizeof(dzx));
+#define CALL(constant_act)                                                                         \
+    norm_sums_rows(x, dy, count, CPU_LANES, tables, constant_act, dz, dzx)
+        FOR_ACT(act, CALL);
+#undef CALL
+        memcpy(sums_dz, dz, sizeof(dz));
+        memcpy(sums_dzx, dzx, sizeof(dzx));
+        return;
+    }
 #define CALL(constant_act)                                                                         \
     norm_sums_rows(x, dy, count, lanes, tables, constant_act, sums_dz, sums_dzx)
     FOR_ACT(act, CALL);
@@ -219,21 +239,31 @@ CPU_INLINE void norm_grad_rows(const float *restrict x, const float *restrict dy
     const float *restrict of_x = tables->of_x;
     const float *restrict constant = tables->constant;
 
-    for (size_t i = 0; i < count; i += lanes) {
-        uint32_t n = count - i < lanes ? (uint32_t)(count - i) : lanes;
+    size_t i = 0;
 
-        for (uint32_t j = 0; j < n; j++) {
+    for (; i + lanes <= count; i += lanes) {
+        for (uint32_t j = 0; j < lanes; j++) {
             float dz = act_grad_of(x[i + j] * scale[j] + shift[j], dy[i + j], act);
 
             dx[i + j] = of_dz[j] * dz + (of_x[j] * x[i + j] + constant[j]);
         }
+    }
+    for (uint32_t j = 0; i + j < count; j++) {
+        float dz = act_grad_of(x[i + j] * scale[j] + shift[j], dy[i + j], act);
+
+        dx[i + j] = of_dz[j] * dz + (of_x[j] * x[i + j] + constant[j]);
     }
 }
 
 static void norm_grad(const float *x, const float *dy, float *dx, size_t count, uint32_t lanes,
                       const struct cpu_norm_tables *tables, enum backend_activation act)
 {
-#define CALL(constant_act) norm_grad_rows(x, dy, dx, count, lanes, tables, constant_act)
+#define CALL(constant_act)                                                                         \
+    if (lanes == CPU_LANES) {                                                                      \
+        norm_grad_rows(x, dy, dx, count, CPU_LANES, tables, constant_act);                         \
+    } else {                                                                                       \
+        norm_grad_rows(x, dy, dx, count, lanes, tables, constant_act);                             \
+    }
     FOR_ACT(act, CALL);
 #undef CALL
 }
