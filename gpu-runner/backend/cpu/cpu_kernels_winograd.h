@@ -14,7 +14,7 @@
  * Every output element is the same chain of fused multiply-adds wherever its tile stands in a set.
  */
 
-enum { GROUP = 64, TILES = 72, PLACES = 36 }; /* TILES: a multiple of 6, 8 and 12 */
+enum { GROUP = 64, TILES = 48, PLACES = 36 }; /* TILES: a multiple of 24 */
 
 typedef float vec __attribute__((vector_size(64), aligned(4), may_alias));
 typedef int32_t vec_bits __attribute__((vector_size(64), aligned(4), may_alias));
@@ -379,7 +379,7 @@ DEFINE_PRODUCT(8, 2)
 DEFINE_PRODUCT(16, 1)
 #undef DEFINE_PRODUCT
 
-/* All rows (a multiple of 6, 8 or 12 as `width` asks); m and b have rows of `width` floats. */
+/* `rows` is a multiple of 24, as 6, 8 and 12 divide it; m and u have rows of `width` floats. */
 static void product_of_tiles(const float *v, uint32_t depth, const float *u, uint32_t width,
                              float *m, uint32_t rows, bool add_to)
 {
