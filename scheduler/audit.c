@@ -48,6 +48,17 @@ bool audit_is_verdict(enum nero_status status)
            status == NERO_INVALID || status == NERO_TOO_BIG || status == NERO_NOT_FOUND;
 }
 
+enum nero_status audit_judge(struct audit *audit, const char *key, const char *what,
+                             const struct nero_err *reason, struct nero_err *err)
+{
+    if (audit_is_verdict(reason->status)) {
+        audit_say(audit, key, "%s: %s", what, reason->message);
+        return NERO_OK;
+    }
+    *err = *reason;
+    return err_wrap(err, "%s", key);
+}
+
 void audit_tell(const struct audit *audit, const char *what, uint64_t done, uint64_t total)
 {
     if (audit->options->progress != NULL) {
@@ -165,11 +176,10 @@ enum nero_status audit_read_signed(struct audit *audit, const char *key, const c
     }
     status = trust_open_run_envelope(audit->trust, bytes_as_view(stored), type, payload, &reason);
     *good = status == NERO_OK;
-    if (*good) {
-        audit->report->signatures++;
-    } else {
-        audit_say(audit, key, "is not as the run key signed it: %s", reason.message);
+    if (!*good) {
+        return audit_judge(audit, key, "is not as the run key signed it", &reason, err);
     }
+    audit->report->signatures++;
     return NERO_OK;
 }
 

@@ -42,17 +42,16 @@ static enum nero_status check_dataset(struct audit *audit, struct nero_err *err)
     return status;
 }
 
-static void check_grammar(struct audit *audit, const char *key)
+static enum nero_status check_grammar(struct audit *audit, const char *key, struct nero_err *err)
 {
     const struct run_record *record = trust_run(audit->trust);
     struct nero_err reason;
 
     if (record->strategy == RUN_SINGLE && record->grammar.bytes == 0) {
-        return;
+        return NERO_OK;
     }
     if (grammar_parse("grammar", record->grammar, &audit->grammar, &reason) != NERO_OK) {
-        audit_say(audit, key, "holds no usable grammar: %s", reason.message);
-        return;
+        return audit_judge(audit, key, "holds no usable grammar", &reason, err);
     }
     audit->has_grammar = true;
     audit->evolve = (struct evolve_run){.record = record,
@@ -63,10 +62,11 @@ static void check_grammar(struct audit *audit, const char *key)
                                         .width = audit->dataset.width,
                                         .classes = audit->dataset.classes};
     if (record->strategy != RUN_SINGLE && evolve_check(&audit->evolve, &reason) != NERO_OK) {
-        audit_say(audit, key, "its search does not fit its grammar: %s", reason.message);
         grammar_fini(&audit->grammar);
         audit->has_grammar = false;
+        return audit_judge(audit, key, "its search does not fit its grammar", &reason, err);
     }
+    return NERO_OK;
 }
 
 enum nero_status audit_record(struct audit *audit, bool *trusted, struct nero_err *err)
@@ -95,10 +95,7 @@ enum nero_status audit_record(struct audit *audit, bool *trusted, struct nero_er
     }
     audit->report->signatures++;
     status = check_dataset(audit, err);
-    if (status == NERO_OK) {
-        check_grammar(audit, key);
-    }
-    return status;
+    return status == NERO_OK ? check_grammar(audit, key, err) : status;
 }
 
 /* ---- epochs and batches: dense, signed, in their place ---- */
@@ -144,7 +141,7 @@ static enum nero_status check_epoch(struct audit *audit, uint64_t number, struct
                                &payload, &good, err);
     if (status == NERO_OK && good) {
         if (run_epoch_decode(payload, &epoch, &reason) != NERO_OK) {
-            audit_say(audit, key, "is no epoch: %s", reason.message);
+            status = audit_judge(audit, key, "is no epoch", &reason, err);
         } else if (strcmp(epoch.run, audit->run) != 0 || epoch.number != number) {
             audit_say(audit, key, "is epoch %" PRIu64 " of run %s", epoch.number, epoch.run);
         } else {
@@ -191,7 +188,7 @@ static enum nero_status check_batch(struct audit *audit, uint64_t number, struct
                                &payload, &good, err);
     if (status == NERO_OK && good) {
         if (run_batch_decode(payload, &batch, &reason) != NERO_OK) {
-            audit_say(audit, key, "is no batch: %s", reason.message);
+            status = audit_judge(audit, key, "is no batch", &reason, err);
         } else {
             if (strcmp(batch.run, audit->run) != 0 || batch.number != number) {
                 audit_say(audit, key, "is batch %" PRIu64 " of run %s", batch.number, batch.run);
@@ -239,7 +236,7 @@ static enum nero_status check_certificate(struct audit *audit, struct audit_obje
     if (status == NERO_OK && good) {
         if (keys_certificate_verify(bytes_as_view(&stored), trust_run_key(audit->trust), audit->run,
                                     &certificate, &reason) != NERO_OK) {
-            audit_say(audit, object->key, "is no certificate of this run: %s", reason.message);
+            status = audit_judge(audit, object->key, "is no certificate of this run", &reason, err);
         } else {
             audit->report->signatures++;
             audit->report->certificates++;

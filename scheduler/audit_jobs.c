@@ -138,8 +138,9 @@ static enum nero_status check_blobs(struct audit *audit, const char *key, const 
 /* ---- the spec ---- */
 
 /* The genotype that rides along is that of the phenotype. A spec may come without. */
-static void check_genotype(struct audit *audit, const char *key, const struct job_spec *spec,
-                           struct bytes_view encoded)
+static enum nero_status check_genotype(struct audit *audit, const char *key,
+                                       const struct job_spec *spec, struct bytes_view encoded,
+                                       struct nero_err *err)
 {
     struct nero_err reason;
     struct genotype genotype;
@@ -149,7 +150,7 @@ static void check_genotype(struct audit *audit, const char *key, const struct jo
     enum nero_status status;
 
     if (encoded.bytes == 0 || !audit->has_grammar || !audit->has_dataset) {
-        return;
+        return NERO_OK;
     }
     status = genotype_decode(encoded, &genotype, &reason);
     if (status == NERO_OK) {
@@ -157,44 +158,47 @@ static void check_genotype(struct audit *audit, const char *key, const struct jo
         genotype_fini(&genotype);
     }
     if (status != NERO_OK) {
-        audit_say(audit, key, "its genotype does not decode: %s", reason.message);
-        return;
+        return audit_judge(audit, key, "its genotype does not decode", &reason, err);
     }
     bytes_init(&ours, PHENOTYPE_BYTES_MAX);
     bytes_init(&theirs, PHENOTYPE_BYTES_MAX);
-    if (phenotype_encode(&phenotype, &ours, &reason) != NERO_OK ||
-        phenotype_encode(&spec->phenotype, &theirs, &reason) != NERO_OK ||
-        !bytes_view_equal(bytes_as_view(&ours), bytes_as_view(&theirs))) {
+    status = phenotype_encode(&phenotype, &ours, err);
+    if (status == NERO_OK) {
+        status = phenotype_encode(&spec->phenotype, &theirs, err);
+    }
+    if (status == NERO_OK && !bytes_view_equal(bytes_as_view(&ours), bytes_as_view(&theirs))) {
         audit_say(audit, key, "its phenotype is not what its genotype decodes to");
     }
     bytes_fini(&ours);
     bytes_fini(&theirs);
     phenotype_fini(&phenotype);
+    return status;
 }
 
-/* Fills *spec when it says true. */
-static bool open_spec(struct audit *audit, const char *key, const struct hash *id,
-                      struct bytes_view payload, struct job_spec *spec)
+/* *good: the spec is its name's, and *spec is filled. */
+static enum nero_status open_spec(struct audit *audit, const char *key, const struct hash *id,
+                                  struct bytes_view payload, struct job_spec *spec, bool *good,
+                                  struct nero_err *err)
 {
     struct nero_err reason;
     struct job_record record;
     struct hash found;
 
+    *good = false;
     if (job_record_decode(payload, &record, &reason) != NERO_OK) {
-        audit_say(audit, key, "is no job: %s", reason.message);
-        return false;
+        return audit_judge(audit, key, "is no job", &reason, err);
     }
     found = job_id(record.spec);
     if (!hash_equal(&found, id)) {
         audit_say(audit, key, "holds another job than its name says");
-        return false;
+        return NERO_OK;
     }
     if (job_spec_decode(record.spec, spec, &reason) != NERO_OK) {
-        audit_say(audit, key, "is no job: %s", reason.message);
-        return false;
+        return audit_judge(audit, key, "is no job", &reason, err);
     }
-    check_genotype(audit, key, spec, record.genotype);
-    return true;
+    *good = true;
+    audit_job(audit, id)->kind = spec->kind;
+    return check_genotype(audit, key, spec, record.genotype, err);
 }
 
 /* ---- the chain ---- */
@@ -227,7 +231,8 @@ static void say_fault(struct audit *audit, const char *key, const struct chain_e
     }
 }
 
-static void check_progress(struct walk *walk, const char *key, const struct slot *slot)
+static enum nero_status check_progress(struct walk *walk, const char *key,
+                                       const struct slot *slot, struct nero_err *err)
 {
     const struct run_record *record = trust_run(walk->audit->trust);
     struct nero_err reason;
@@ -235,8 +240,7 @@ static void check_progress(struct walk *walk, const char *key, const struct slot
 
     progress_init(&progress);
     if (progress_decode(slot->body, &progress, &reason) != NERO_OK) {
-        audit_say(walk->audit, key, "is a checkpoint without progress: %s", reason.message);
-        return;
+        return audit_judge(walk->audit, key, "is a checkpoint without progress", &reason, err);
     }
     if (walk->numeric_class[0] == 0) {
         memcpy(walk->numeric_class, progress.numeric_class, sizeof walk->numeric_class);
@@ -246,6 +250,7 @@ static void check_progress(struct walk *walk, const char *key, const struct slot
                   progress.numeric_class, walk->numeric_class);
     }
     progress_fini(&progress);
+    return NERO_OK;
 }
 
 static void check_restored(const struct walk *walk, const char *key, const struct slot *slot)
@@ -276,7 +281,8 @@ static void check_token(const struct walk *walk, const char *key, const struct s
     }
 }
 
-static void check_final(struct walk *walk, const char *key, const struct chain_entry *entry)
+static enum nero_status check_final(struct walk *walk, const char *key,
+                                    const struct chain_entry *entry, struct nero_err *err)
 {
     struct audit *audit = walk->audit;
     struct audit_job *job = walk->job;
@@ -285,8 +291,7 @@ static void check_final(struct walk *walk, const char *key, const struct chain_e
 
     result_init(&result);
     if (result_decode(entry->slot.body, &result, NULL, &reason) != NERO_OK) {
-        audit_say(audit, key, "is final without a result: %s", reason.message);
-        return;
+        return audit_judge(audit, key, "is final without a result", &reason, err);
     }
     if (memcmp(result.provenance.runner, entry->signer.data, sizeof entry->signer.data) != 0) {
         audit_say(audit, key, "says that another runner made the result than signed it");
@@ -299,6 +304,7 @@ static void check_final(struct walk *walk, const char *key, const struct chain_e
     job->outcome.curve = NULL;
     job->outcome.epoch_count = 0;
     result_fini(&result);
+    return NERO_OK;
 }
 
 static enum nero_status check_slot(struct walk *walk, const struct chain_entry *entry,
@@ -307,6 +313,7 @@ static enum nero_status check_slot(struct walk *walk, const struct chain_entry *
     struct audit *audit = walk->audit;
     char key[LAYOUT_KEY_BYTES];
     struct audit_object *object;
+    enum nero_status status = NERO_OK;
 
     layout_slot(key, audit->run, &walk->job->id, entry->number);
     object = audit_object(audit, key);
@@ -321,14 +328,16 @@ static enum nero_status check_slot(struct walk *walk, const struct chain_entry *
     audit->report->signatures++;
     audit_met(audit, &entry->hash);
     walk->job->ran = walk->job->ran || !entry->by_scheduler;
-    check_token(walk, key, &entry->slot);
+    if (!entry->by_scheduler) { /* a control slot repeats the token before it, or has none */
+        check_token(walk, key, &entry->slot);
+    }
     check_restored(walk, key, &entry->slot);
     if (entry->slot.kind == SLOT_CHECKPOINT) {
-        check_progress(walk, key, &entry->slot);
+        status = check_progress(walk, key, &entry->slot, err);
     } else if (entry->slot.kind == SLOT_FINAL) {
-        check_final(walk, key, entry);
+        status = check_final(walk, key, entry, err);
     }
-    return check_blobs(audit, key, &entry->slot, err);
+    return status == NERO_OK ? check_blobs(audit, key, &entry->slot, err) : status;
 }
 
 /* Slots that the listing has beyond the end of the dense row: one is missing before them. */
@@ -473,14 +482,14 @@ static enum nero_status check_job(struct audit *audit, struct audit_job *job, st
     job_spec_init(&spec);
     status = audit_read_signed(audit, key, "the job has slots or a result", ENVELOPE_JOB, &stored,
                                &payload, &good, err);
-    if (status == NERO_OK) {
-        job->has_spec = good && open_spec(audit, key, &job->id, payload, &spec);
-        audit->report->jobs += job->has_spec;
-        if (job->has_spec) {
-            status = check_chain(audit, job, &spec, bytes_as_view(&stored), err);
-        } else {
-            pass_chain(audit, job);
-        }
+    if (status == NERO_OK && good) {
+        status = open_spec(audit, key, &job->id, payload, &spec, &job->has_spec, err);
+    }
+    audit->report->jobs += job->has_spec;
+    if (status == NERO_OK && job->has_spec) {
+        status = check_chain(audit, job, &spec, bytes_as_view(&stored), err);
+    } else if (status == NERO_OK) {
+        pass_chain(audit, job);
     }
     job_spec_fini(&spec);
     bytes_fini(&stored);

@@ -80,8 +80,7 @@ static enum nero_status read_record(struct step *step, enum generation_state sta
         return status;
     }
     if (generation_decode(out->payload, &out->generation, &reason) != NERO_OK) {
-        audit_say(audit, out->key, "is no generation record: %s", reason.message);
-        return NERO_OK;
+        return audit_judge(audit, out->key, "is no generation record", &reason, err);
     }
     if (!is_at_home(audit, step, &out->generation, state)) {
         audit_say(audit, out->key,
@@ -183,6 +182,7 @@ static enum nero_status propose_again(struct audit *audit, uint32_t lineage, uin
     const struct generation *previous = number > 0 ? &end->previous.generation : NULL;
     struct hash prev = number > 0 ? end->previous.hash : audit->evolve.record_hash;
     const struct result_outcome *outcome = NULL;
+    struct nero_err reason;
     bool known = true;
     enum nero_status status;
 
@@ -197,15 +197,12 @@ static enum nero_status propose_again(struct audit *audit, uint32_t lineage, uin
     if (!known) {
         return NERO_OK;
     }
-    status = evolve_propose(&audit->evolve, lineage, number, previous, prev, outcome, out, err);
-    if (status == NERO_NO_MEMORY) {
-        return status;
-    }
+    status = evolve_propose(&audit->evolve, lineage, number, previous, prev, outcome, out, &reason);
     *computed = status == NERO_OK;
-    if (!*computed && key != NULL) {
-        audit_say(audit, key, "cannot be computed again: %s", err->message);
+    if (*computed || (key == NULL && audit_is_verdict(status))) {
+        return NERO_OK;
     }
-    return NERO_OK;
+    return audit_judge(audit, key != NULL ? key : "", "cannot be computed again", &reason, err);
 }
 
 static enum nero_status check_proposed(struct step *step, const struct lineage_end *end,
@@ -295,7 +292,8 @@ static enum nero_status check_evaluated(struct step *step, struct nero_err *err)
             status = compare(audit, &step->evaluated, &computed, err);
             generation_fini(&computed);
         } else {
-            audit_say(audit, step->evaluated.key, "cannot be computed again: %s", reason.message);
+            status = audit_judge(audit, step->evaluated.key, "cannot be computed again", &reason,
+                                 err);
         }
     }
     free(evaluations);
@@ -315,8 +313,7 @@ static enum nero_status check_closed(struct step *step, const struct lineage_end
     }
     if (evolve_close(&step->audit->evolve, &step->evaluated.generation, step->evaluated.hash,
                      previous, &computed, &reason) != NERO_OK) {
-        audit_say(step->audit, step->closed.key, "cannot be computed again: %s", reason.message);
-        return NERO_OK;
+        return audit_judge(step->audit, step->closed.key, "cannot be computed again", &reason, err);
     }
     status = compare(step->audit, &step->closed, &computed, err);
     generation_fini(&computed);
@@ -479,10 +476,10 @@ static enum nero_status check_score(struct audit *audit, const uint32_t *closed,
     }
     job = audit_job(audit, &champion.closed.generation.members[champion.member].job);
     bytes_init(&spec, JOB_BYTES_MAX);
-    if (job != NULL && job->ended && job->end == SLOT_FINAL &&
-        champion_score_spec(&audit->evolve, &champion, &job->outcome, &spec, err) == NERO_OK) {
+    if (job != NULL && job->ended && job->end == SLOT_FINAL) {
+        status = champion_score_spec(&audit->evolve, &champion, &job->outcome, &spec, err);
         id = job_id(bytes_as_view(&spec));
-        status = check_last(audit, &id, "finished: all generations closed, the champion scored on "
+        status = status != NERO_OK ? status : check_last(audit, &id, "finished: all generations closed, the champion scored on "
                                         "the test images",
                             "open: all generations closed, the champion's test score is missing",
                             err);
@@ -490,6 +487,34 @@ static enum nero_status check_score(struct audit *audit, const uint32_t *closed,
     bytes_fini(&spec);
     champion_fini(&champion);
     return status;
+}
+
+/*
+ * A score job is made when all generations are closed: one that is there tells of records that are
+ * not, though nothing else comes behind them.
+ */
+static void check_early_score(struct audit *audit)
+{
+    const struct run_search *search = &trust_run(audit->trust)->search;
+
+    for (size_t i = 0; i < audit->job_count; i++) {
+        struct audit_job *job = &audit->jobs[i];
+        char spec[LAYOUT_KEY_BYTES];
+        char key[LAYOUT_KEY_BYTES];
+
+        if (!job->has_spec || job->kind != JOB_SCORE) {
+            continue;
+        }
+        layout_spec(spec, audit->run, &job->id);
+        for (uint32_t lineage = 0; lineage < search->lineages; lineage++) {
+            layout_generation(key, audit->run, lineage, search->generations - 1,
+                              generation_state_name(GENERATION_CLOSED));
+            if (audit_object(audit, key) == NULL) {
+                audit_say(audit, key, "is missing: %s scores the champion of all generations", spec);
+                job->named = true;
+            }
+        }
+    }
 }
 
 static enum nero_status check_single(struct audit *audit, struct nero_err *err)
@@ -501,8 +526,7 @@ static enum nero_status check_single(struct audit *audit, struct nero_err *err)
 
     if (job_record_decode(trust_run(audit->trust)->single_job, &job, &reason) != NERO_OK) {
         layout_run(key, audit->run);
-        audit_say(audit, key, "holds no job: %s", reason.message);
-        return NERO_OK;
+        return audit_judge(audit, key, "holds no job", &reason, err);
     }
     id = job_id(job.spec);
     return check_last(audit, &id, "finished: the evaluation has ended",
@@ -552,6 +576,9 @@ static enum nero_status check_search(struct audit *audit, struct nero_err *err)
     stand(audit, total >= wanted, text);
     if (status == NERO_OK && search->score_test && total >= wanted && sound) {
         status = check_score(audit, closed, err);
+    }
+    if (status == NERO_OK && total < wanted) {
+        check_early_score(audit);
     }
     free(closed);
     return status;

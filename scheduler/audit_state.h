@@ -31,6 +31,7 @@ struct audit_object {
 struct audit_job {
     struct hash id;
     bool has_spec; /* signed, decoded, under its own id */
+    enum job_kind kind;
     bool told;     /* its chain was read: `ended` and the rest are known */
     bool named;    /* by a generation record, as the score job, or by the run record */
     bool in_batch;
@@ -72,6 +73,13 @@ void audit_say(struct audit *audit, const char *key, const char *format, ...)
 
 /* A status that speaks of the object, not of the store. */
 bool audit_is_verdict(enum nero_status status);
+
+/*
+ * A check of `key` ended with `reason`. What speaks of the object becomes a finding ("is no epoch:
+ * ...") and ok; no memory and the store's failures travel up.
+ */
+enum nero_status audit_judge(struct audit *audit, const char *key, const char *what,
+                             const struct nero_err *reason, struct nero_err *err);
 
 /* NULL where the listing has no such key. */
 struct audit_object *audit_object(struct audit *audit, const char *key);

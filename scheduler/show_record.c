@@ -4,8 +4,7 @@
 #include <jansson.h>
 #include <string.h>
 
-#include "nero/record.h"
-#include "nero/result.h"
+#include "nero/show.h"
 #include "nero/trust.h"
 
 #include "place.h"
@@ -173,51 +172,21 @@ static enum nero_status read_shown(struct shown *shown, struct storage *store,
 
 /* ---- JSON ---- */
 
-/* Stored msgpack as a JSON member; nothing where it is none. */
-static enum nero_status add_record(json_t *object, const char *name, struct bytes_view record,
-                                   struct nero_err *err)
+/* The record's fields by name, as a member of `object`. */
+static enum nero_status add_record(json_t *object, enum envelope_type type,
+                                   struct bytes_view payload, struct nero_err *err)
 {
     struct bytes text;
     json_t *value;
     enum nero_status status;
 
-    bytes_init(&text, (size_t)4 * ENVELOPE_BYTES_MAX);
-    status = record_print_json(record, &text, err);
+    bytes_init(&text, (size_t)8 * ENVELOPE_BYTES_MAX);
+    status = show_payload(type, payload, &text, err);
     if (status == NERO_OK) {
         value = json_loadb((const char *)text.data, text.bytes, 0, NULL);
-        (void)json_object_set_new(object, name, value != NULL ? value : json_null());
+        (void)json_object_set_new(object, "record", value != NULL ? value : json_null());
     }
     bytes_fini(&text);
-    return status;
-}
-
-/* Records inside a record, which the outer one holds as bytes. */
-static enum nero_status add_inner(json_t *object, const struct shown *shown, struct nero_err *err)
-{
-    struct job_record job;
-    struct slot slot;
-    struct result result;
-    struct bytes_view outcome;
-    enum nero_status status = NERO_OK;
-
-    if (shown->place.kind == PLACE_SPEC) {
-        status = job_record_decode(shown->payload, &job, err);
-        status = status == NERO_OK ? add_record(object, "spec", job.spec, err) : status;
-        if (status == NERO_OK && job.genotype.bytes > 0) {
-            status = add_record(object, "genotype", job.genotype, err);
-        }
-    } else if (shown->place.kind == PLACE_SLOT || shown->place.kind == PLACE_RESULT) {
-        status = slot_decode(shown->payload, &slot, err);
-        if (status == NERO_OK && slot.body.bytes > 0) {
-            status = add_record(object, "body", slot.body, err);
-        }
-        if (status == NERO_OK && slot.kind == SLOT_FINAL) {
-            result_init(&result);
-            status = result_decode(slot.body, &result, &outcome, err);
-            status = status == NERO_OK ? add_record(object, "outcome", outcome, err) : status;
-            result_fini(&result);
-        }
-    }
     return status;
 }
 
@@ -237,10 +206,7 @@ static enum nero_status print_json(const struct shown *shown, FILE *out, struct 
         (void)json_object_set_new(root, "signer", json_string(signer));
     }
     if (shown->place.kind != PLACE_BLOB && shown->place.kind != PLACE_DATA_BLOB) {
-        status = add_record(root, "record", shown->payload, err);
-    }
-    if (status == NERO_OK) {
-        status = add_inner(root, shown, err);
+        status = add_record(root, type != 0 ? type : ENVELOPE_DATASET, shown->payload, err);
     }
     if (status == NERO_OK) {
         (void)json_dumpf(root, out, JSON_COMPACT);

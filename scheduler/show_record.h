@@ -10,8 +10,8 @@
 #include "nero/storage.h"
 
 /*
- * Text, or one JSON object whose "record" holds the fields in stored order (codec/FORMAT.md), bytes
- * as hex. root: NULL where the run record's own signature is not to be checked.
+ * Text, or one JSON object whose "record" holds the fields by name (nero/show.h). root: NULL where
+ * the run record's own signature is not to be checked.
  * *sound is false where a signature does not hold.
  * Errors: not_found, invalid (no such kind of object), corrupt, version.
  */
