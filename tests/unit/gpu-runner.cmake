@@ -8,3 +8,5 @@ nero_test(test_curve SOURCES test_curve.c ../support/small_cifar.c ../support/ti
 nero_test(test_trainer
   SOURCES test_trainer.c ../support/evaluation.c ../support/small_cifar.c ../support/tiny_net.c
   LINK nero_engine LABEL quick)
+nero_test(test_onnx SOURCES test_onnx.c ../support/onnx_eval.c ../backend/networks.c
+  LINK nero_engine LABEL quick)
