@@ -1,8 +1,8 @@
 /*
  * Goal: the paths that only wide networks take (channel blocks, Winograd, mixed layouts) are right,
  * and a backend instance does not care what others do in other threads.
- * Method: random networks of 8 to 96 filters, every result compared with the referee's; then the same
- * network in several threads at once, each with an instance of its own, for equal bits.
+ * Method: random networks of 8 to 96 filters, every result compared with the referee's; then the
+ * same network in several threads at once, each with an instance of its own, for equal bits.
  * `test_wide cpu ...`.
  */
 #include <pthread.h>
@@ -18,8 +18,8 @@
 enum { NETWORKS = 16, THREADS = 3, UNITS = 5, SIDE = 11, CLASSES = 10 };
 
 /*
- * Relative to the largest element. Winograd's transforms cost two digits of a float, and a value next
- * to 0 before a ReLU may fall on the other side.
+ * Relative to the largest element. Winograd's transforms cost two digits of a float, and a value
+ * next to 0 before a ReLU may fall on the other side.
  */
 static const double tolerance = 2e-3;
 

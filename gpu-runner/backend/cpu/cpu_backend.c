@@ -1,7 +1,7 @@
 /*
  * The CPU backend's table: instance, memory, layouts, loss, optimisers. Operations: cpu_conv.c,
- * cpu_winograd.c, cpu_fc.c, cpu_norm.c, cpu_pool.c, cpu_misc.c; oneDNN primitives: cpu_prim.c; why it is so:
- * backend/DESIGN.md.
+ * cpu_winograd.c, cpu_fc.c, cpu_norm.c, cpu_pool.c, cpu_misc.c; oneDNN primitives: cpu_prim.c; why
+ * it is so: backend/DESIGN.md.
  */
 #include "backend/cpu/cpu_backend.h"
 

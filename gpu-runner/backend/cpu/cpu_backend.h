@@ -105,7 +105,7 @@ static inline float *cpu_at(void *area, uint64_t offset_bytes)
     return area == NULL ? NULL : (float *)(void *)((unsigned char *)area + offset_bytes);
 }
 
-/* Copy channels [first, first + from->c) of `to` from `from`, whatever the layouts are; and back. */
+/* Copy all of `from` to the channels from `first` on of `to`, whatever the layouts; and back. */
 void cpu_copy_in(const struct backend_layout *from, const float *x,
                  const struct backend_layout *to, uint32_t first, float *y);
 void cpu_copy_out(const struct backend_layout *from, uint32_t first, const float *x,

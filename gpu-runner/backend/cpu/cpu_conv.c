@@ -1,10 +1,10 @@
 /*
- * Convolution. Either both sides are channel-blocked, or both are NHWC; an input in the other form is
- * reordered inside the scratch. Kernels are plain [K,C,R,S] outside and reordered to what each
+ * Convolution. Either both sides are channel-blocked, or both are NHWC; an input in the other form
+ * is reordered inside the scratch. Kernels are plain [K,C,R,S] outside and reordered to what each
  * primitive wants: at each call in training, once in inference.
  *
- * The algorithm is always direct: oneDNN's Winograd would be chosen by batch size, and cpu_winograd.c
- * is faster.
+ * The algorithm is always direct: oneDNN's Winograd would be chosen by batch size, and
+ * cpu_winograd.c is faster.
  *
  * Scratch, after oneDNN's own part at offset 0:
  *   forward   kernel, source

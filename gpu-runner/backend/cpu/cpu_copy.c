@@ -1,6 +1,6 @@
 /*
- * Copies between layouts. A layout is addressed by pixel (n, y * w + x) and channel; runs of channels
- * that both sides hold together are copied as one.
+ * Copies between layouts. A layout is addressed by pixel (n, y * w + x) and channel; runs of
+ * channels that both sides hold together are copied as one.
  */
 #include <string.h>
 

@@ -1,9 +1,10 @@
 /*
- * Fully connected: oneDNN's inner product on plain matrices. The input is flattened in C,H,W order; a
- * tensor whose bytes lie otherwise is copied to that order inside the scratch, and its gradient back.
+ * Fully connected: oneDNN's inner product on plain matrices. The input is flattened in C,H,W order;
+ * a tensor whose bytes lie otherwise is copied to that order inside the scratch, and its gradient
+ * back.
  *
- * Scratch, after oneDNN's own part at offset 0: dz (where an activation is fused), flat input or its
- * gradient.
+ * Scratch, after oneDNN's own part at offset 0: dz (where an activation is fused), flat input or
+ * its gradient.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,8 @@
 /*
  * The loops of the CPU backend that are not oneDNN's: plain C, compiled once per instruction set
- * (cpu_kernels_base.c, _v3.c, _v4.c include cpu_kernels_body.h) and chosen at run time by the ISA that
- * oneDNN reports, so that one variable (DNNL_MAX_CPU_ISA) and one name in `describe` rule both.
+ * (cpu_kernels_base.c, _v3.c, _v4.c include cpu_kernels_body.h) and chosen at run time by the ISA
+ * that oneDNN reports, so that one variable (DNNL_MAX_CPU_ISA) and one name in `describe` rule
+ * both.
  *
  * Lanes. A run is an array whose element i belongs to channel i % inner. Kernels take tables of
  * `lanes` floats, lanes being a multiple of `inner` long enough to fill vectors: element i meets
@@ -83,9 +84,9 @@ struct cpu_kernels {
     void (*avg_pool_grad)(const struct cpu_pool_plane *plane, const float *dy, float *dx);
 
     /*
-     * Winograd, or all NULL in sets that lack it (cpu_kernels_winograd.h). The input's gradient is a
-     * forward from dy with filters made with `backward`, c and k, in and out exchanged, and 2 - pad.
-     * u: winograd_filter_floats(). scratch: winograd_scratch_floats().
+     * Winograd, or all NULL in sets that lack it (cpu_kernels_winograd.h). The input's gradient is
+     * a forward from dy with filters made with `backward`, c and k, in and out exchanged, and 2 -
+     * pad. u: winograd_filter_floats(). scratch: winograd_scratch_floats().
      */
     void (*winograd_filter)(const struct cpu_winograd *w, const float *kernel, bool backward,
                             float *u);

@@ -68,8 +68,8 @@ CPU_INLINE float act_grad_of(float z, float dy, enum backend_activation act)
 }
 
 /*
- * Call `body(..., n, act)` for whole rows of `lanes` and for the rest, with `act` and the usual number
- * of lanes as constants, so that each gets a loop of its own.
+ * Call `body(..., n, act)` for whole rows of `lanes` and for the rest, with `act` and the usual
+ * number of lanes as constants, so that each gets a loop of its own.
  */
 #define FOR_ACT(act, CALL)                                                                         \
     do {                                                                                           \

@@ -1,4 +1,4 @@
-/* Part of cpu_kernels_body.h: softmax, optimisers (formulas: train/optimiser.h), sums of squares. */
+/* Part of cpu_kernels_body.h: softmax, optimisers (train/optimiser.h), sums of squares. */
 
 static float softmax(const float *restrict logits, float *restrict probabilities, uint32_t count,
                      float *max)

@@ -43,8 +43,8 @@ CPU_INLINE uint32_t group_width(uint32_t channels, uint32_t first)
 }
 
 /*
- * Floats from one place to the next in V and M: a line more than the data, so that the 36 lines that a
- * tile writes at a time fall into different sets of the first-level cache.
+ * Floats from one place to the next in V and M: a line more than the data, so that the 36 lines
+ * that a tile writes at a time fall into different sets of the first-level cache.
  */
 CPU_INLINE size_t place_step(uint32_t width)
 {
@@ -452,7 +452,7 @@ static uint32_t tile_count(const struct cpu_winograd *w)
     return w->n * ((w->out_h + 3) / 4) * ((w->out_w + 3) / 4);
 }
 
-/* Rows past the last tile take part in products: they are 0, and nobody reads what comes of them. */
+/* Rows past the last tile take part in products: they are 0, and nobody reads what they give. */
 static void clear_rest(float *v, uint32_t width, uint32_t tiles)
 {
     for (int f = 0; f < PLACES && tiles < TILES; f++) {

@@ -1,15 +1,16 @@
 /*
  * Batch norm (training) and scale-shift (inference), each with its activation fused.
  *
- * Channels are treated a block at a time: with blocked layouts a block of a batch mostly stays in the
- * second-level cache, so the passes over it (sum, squares, result) read memory once. Sums run in
- * float over at most ROWS_MAX rows of lanes and from there on in double.
+ * Channels are treated a block at a time: with blocked layouts a block of a batch mostly stays in
+ * the second-level cache, so the passes over it (sum, squares, result) read memory once. Sums run
+ * in float over at most ROWS_MAX rows of lanes and from there on in double.
  *
  * Backward recomputes what the activation saw from the input, z = scale * x + shift, by the same
- * expression as forward, so neither z nor a mask is kept. With dz = act'(z) dy, M elements a channel
- * and inv = 1 / sqrt(var + epsilon):
+ * expression as forward, so neither z nor a mask is kept. With dz = act'(z) dy, M elements a
+ * channel and inv = 1 / sqrt(var + epsilon):
  *   dbeta = sum dz,  dgamma = inv * sum dz (x - mean)
- *   dx = scale dz + a x + b,  a = -scale inv^2 sum(dz (x - mean)) / M,  b = -scale dbeta / M - a mean
+ *   dx = scale dz + a x + b,  a = -scale inv^2 sum(dz (x - mean)) / M,  b = -scale dbeta / M - a
+ * mean
  */
 #include <math.h>
 #include <stdlib.h>

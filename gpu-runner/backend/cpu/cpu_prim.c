@@ -50,7 +50,7 @@ enum nero_status cpu_prim_error(struct nero_err *err, const char *what, dnnl_sta
     return err_set(err, ours, (int)status, "oneDNN: %s: status %d", what, (int)status);
 }
 
-/* How a primitive descriptor is asked about an argument; the inputs of a reorder have other names. */
+/* What a primitive descriptor says of an argument, in one form for all kinds of primitives. */
 static const dnnl_memory_desc_t *pd_md(const_dnnl_primitive_desc_t pd, int id)
 {
     return dnnl_primitive_desc_query_md(pd, dnnl_query_exec_arg_md, id);

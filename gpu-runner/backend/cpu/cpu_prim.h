@@ -18,9 +18,9 @@ struct cpu_prim {
 };
 
 /*
- * oneDNN takes its number of threads from OpenMP's setting of the calling thread, when a primitive is
- * made and when it runs. Pin sets 1 and returns the former value for unpin, so that the caller's own
- * use of OpenMP is left alone.
+ * oneDNN takes its number of threads from OpenMP's setting of the calling thread, when a primitive
+ * is made and when it runs. Pin sets 1 and returns the former value for unpin, so that the caller's
+ * own use of OpenMP is left alone.
  */
 int cpu_threads_pin(void);
 void cpu_threads_unpin(int threads);

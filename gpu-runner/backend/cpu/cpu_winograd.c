@@ -4,8 +4,8 @@
  * to blocks inside the scratch.
  *
  * Scratch: the kernels' own part, transformed filters (training), source or its gradient in blocks
- * (where it is not), dz (where an activation is fused). Prepared (inference): transformed filters of
- * forward, of backward, bias.
+ * (where it is not), dz (where an activation is fused). Prepared (inference): transformed filters
+ * of forward, of backward, bias.
  */
 #include <stdlib.h>
 #include <string.h>
