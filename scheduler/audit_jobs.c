@@ -137,7 +137,10 @@ static enum nero_status check_blobs(struct audit *audit, const char *key, const 
 
 /* ---- the spec ---- */
 
-/* The genotype that rides along is that of the phenotype. A spec may come without. */
+/*
+ * The genotype that rides along is that of the phenotype. A spec may come without; that of a single
+ * evaluation is the run record's, which keeps no structure to decode it by.
+ */
 static enum nero_status check_genotype(struct audit *audit, const char *key,
                                        const struct job_spec *spec, struct bytes_view encoded,
                                        struct nero_err *err)
@@ -149,6 +152,15 @@ static enum nero_status check_genotype(struct audit *audit, const char *key,
     struct bytes theirs;
     enum nero_status status;
 
+    if (trust_run(audit->trust)->strategy == RUN_SINGLE) {
+        struct job_record record;
+
+        status = job_record_decode(trust_run(audit->trust)->single_job, &record, &reason);
+        if (status == NERO_OK && !bytes_view_equal(record.genotype, encoded)) {
+            audit_say(audit, key, "its genotype is not that of the run record");
+        }
+        return NERO_OK;
+    }
     if (encoded.bytes == 0 || !audit->has_grammar || !audit->has_dataset) {
         return NERO_OK;
     }
@@ -210,6 +222,8 @@ struct walk {
     const struct job_spec *spec;
     const struct chain *chain;
     char numeric_class[JOB_CLASS_BYTES]; /* of the first checkpoint */
+    bool has_owner;
+    struct key_id owner; /* who signed the newest takeover */
 };
 
 /* A bad slot: say it, and if its signer has no certificate, name that too. */
@@ -269,6 +283,18 @@ static void check_restored(const struct walk *walk, const char *key, const struc
     }
 }
 
+/* Token and nonce of a takeover can be read by all; only the key tells who goes on with it. */
+static void check_owner(struct walk *walk, const char *key, const struct chain_entry *entry)
+{
+    if (entry->slot.kind == SLOT_TAKEOVER) {
+        walk->has_owner = true;
+        walk->owner = entry->signer;
+    } else if (walk->has_owner &&
+               memcmp(&walk->owner, &entry->signer, sizeof walk->owner) != 0) {
+        audit_say(walk->audit, key, "is signed by another runner than the takeover before it");
+    }
+}
+
 /* The epoch in which the token was given must be one of the run's. */
 static void check_token(const struct walk *walk, const char *key, const struct slot *slot)
 {
@@ -323,6 +349,7 @@ static enum nero_status check_slot(struct walk *walk, const struct chain_entry *
     audit->report->slots++;
     if (!entry->valid) {
         say_fault(audit, key, entry);
+        walk->has_owner = false; /* it may have been a takeover */
         return NERO_OK;
     }
     audit->report->signatures++;
@@ -330,6 +357,7 @@ static enum nero_status check_slot(struct walk *walk, const struct chain_entry *
     walk->job->ran = walk->job->ran || !entry->by_scheduler;
     if (!entry->by_scheduler) { /* a control slot repeats the token before it, or has none */
         check_token(walk, key, &entry->slot);
+        check_owner(walk, key, entry);
     }
     check_restored(walk, key, &entry->slot);
     if (entry->slot.kind == SLOT_CHECKPOINT) {
