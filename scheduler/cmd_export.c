@@ -1,4 +1,4 @@
-/* nero-sched export: a run's candidates and their curves as CSV. */
+/* nero-sched export: a run's candidates and curves as CSV, its champion as ONNX. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -9,6 +9,7 @@
 #include "nero/graph.h"
 
 #include "cli.h"
+#include "export_champion.h"
 #include "run_view.h"
 
 enum { EXPORT_PATH_BYTES = 4096 };
@@ -68,9 +69,9 @@ static enum nero_status file_end(struct export_file *file, bool keep, struct ner
     }
     if (out == stdout) {
         written = fflush(stdout) == 0 && !ferror(stdout);
-        return written || !keep ? NERO_OK
-                                : err_set(err, NERO_NO_SPACE, errno, "standard output: %s",
-                                          strerror(errno));
+        return written || !keep
+                   ? NERO_OK
+                   : err_set(err, NERO_NO_SPACE, errno, "standard output: %s", strerror(errno));
     }
     written = !ferror(out);
     written = fclose(out) == 0 && written;
@@ -125,12 +126,12 @@ static void print_result(const struct export_row *row, FILE *out)
     (void)fprintf(out,
                   "%" PRIu32 ",%" PRIu32 ",%" PRIu32 ",%.17g,%.17g,%" PRIu32 ",%s,%" PRIu64
                   ",%" PRIu32 ",%" PRIu32 ",%s,%s,%s,%" PRIu32 ",%" PRIu32 ",%.3f,%.1f",
-                  outcome->count, outcome->correct, outcome->kept,
-                  result_clean_accuracy(outcome), result_adversarial_accuracy(outcome),
-                  outcome->zero_gradient, result_ill_name(outcome->ill), outcome->steps,
-                  outcome->epochs, outcome->best_epoch, result_stop_name(outcome->stop), weights,
-                  whole, provenance->attempts, provenance->preemptions,
-                  provenance->seconds_trained, provenance->images_per_second);
+                  outcome->count, outcome->correct, outcome->kept, result_clean_accuracy(outcome),
+                  result_adversarial_accuracy(outcome), outcome->zero_gradient,
+                  result_ill_name(outcome->ill), outcome->steps, outcome->epochs,
+                  outcome->best_epoch, result_stop_name(outcome->stop), weights, whole,
+                  provenance->attempts, provenance->preemptions, provenance->seconds_trained,
+                  provenance->images_per_second);
 }
 
 /* What a candidate came to, then how: the last four columns differ between equal searches. */
@@ -344,20 +345,47 @@ static enum nero_status export_files(struct storage *store, const char *run,
     return status;
 }
 
-static enum nero_status check_options(const struct export_file *candidates,
-                                      const struct export_file *epochs, bool json,
-                                      struct nero_err *err)
-{
-    bool first = candidates->path != NULL && strcmp(candidates->path, "-") == 0;
-    bool second = epochs->path != NULL && strcmp(epochs->path, "-") == 0;
+/* What is wanted of a run; paths are NULL where not asked for. */
+struct export_wish {
+    struct export_file candidates;
+    struct export_file epochs;
+    bool champion;
+    const char *out; /* folder of the champion's files */
+    bool json;
+};
 
-    if (candidates->path == NULL && epochs->path == NULL) {
-        return err_set(err, NERO_INVALID, 0, "say what to write: --csv FILE, --epochs FILE or both "
-                                             "(- is standard output)");
+static enum nero_status check_wish(const struct export_wish *wish, struct nero_err *err)
+{
+    bool first = wish->candidates.path != NULL && strcmp(wish->candidates.path, "-") == 0;
+    bool second = wish->epochs.path != NULL && strcmp(wish->epochs.path, "-") == 0;
+    bool tables = wish->candidates.path != NULL || wish->epochs.path != NULL;
+
+    if (wish->champion != (wish->out != NULL)) {
+        return err_set(err, NERO_INVALID, 0, "--champion and --out DIR go together");
     }
-    if (first + second + json > 1) {
+    if (tables == wish->champion) {
+        return err_set(err, NERO_INVALID, 0, "say what to write: --csv FILE, --epochs FILE or both "
+                                             "(- is standard output), or --champion --out DIR");
+    }
+    if (first + second + wish->json > 1) {
         return err_set(err, NERO_INVALID, 0,
                        "standard output is wanted for more than one of --csv, --epochs and --json");
+    }
+    return NERO_OK;
+}
+
+static enum nero_status export_wish(struct storage *store, const char *run,
+                                    struct export_wish *wish, struct nero_err *err)
+{
+    if (wish->champion) {
+        return export_champion(store, run, wish->out, wish->json, err);
+    }
+    if (export_files(store, run, &wish->candidates, &wish->epochs, err) != NERO_OK) {
+        return err->status;
+    }
+    if (wish->json) {
+        (void)printf("{\"candidates\":%" PRIu64 ",\"epochs\":%" PRIu64 "}\n",
+                     wish->candidates.rows, wish->epochs.rows);
     }
     return NERO_OK;
 }
@@ -365,25 +393,29 @@ static enum nero_status check_options(const struct export_file *candidates,
 int cmd_export(int argc, char **argv)
 {
     const char *store_url = NULL;
-    struct export_file candidates = {.path = NULL};
-    struct export_file epochs = {.path = NULL};
-    bool json = false;
+    struct export_wish wish = {.champion = false};
     const struct options_spec specs[] = {
         CLI_OPTION_STORE(&store_url),
         {"csv", OPTIONS_STRING, "FILE", "one row a candidate (- is standard output)", NULL,
-         &candidates.path, 0},
-        {"epochs", OPTIONS_STRING, "FILE", "one row an epoch of each candidate", NULL, &epochs.path,
-         0},
-        {"json", OPTIONS_FLAG, NULL, "tell how many rows were written, as JSON", NULL, &json, 0}};
+         &wish.candidates.path, 0},
+        {"epochs", OPTIONS_STRING, "FILE", "one row an epoch of each candidate", NULL,
+         &wish.epochs.path, 0},
+        {"champion", OPTIONS_FLAG, NULL, "write the fittest network instead: ONNX, weights, JSON",
+         NULL, &wish.champion, 0},
+        {"out", OPTIONS_STRING, "DIR", "of --champion: the folder, made when absent", NULL,
+         &wish.out, 0},
+        {"json", OPTIONS_FLAG, NULL, "tell what was written, as JSON", NULL, &wish.json, 0}};
     const struct options_command command = {
         .program = "nero-sched export",
         .arguments = "RUN",
-        .about = "Write the candidates of a run's closed generations as CSV, from the store alone: a\n"
-                 "file appears whole or not at all.",
+        .about =
+            "Write the candidates of a run's closed generations as CSV, from the store alone: a\n"
+            "file appears whole or not at all.",
         .examples = "  nero-sched export demo-3f9a12 --csv candidates.csv --epochs curves.csv\n"
-                    "  nero-sched export demo-3f9a12 --csv - | column -s, -t\n",
+                    "  nero-sched export demo-3f9a12 --csv - | column -s, -t\n"
+                    "  nero-sched export demo-3f9a12 --champion --out best\n",
         .specs = specs,
-        .spec_count = 4,
+        .spec_count = sizeof specs / sizeof specs[0],
         .arguments_min = 1,
         .arguments_max = 1};
     struct options_parsed parsed;
@@ -396,14 +428,11 @@ int cmd_export(int argc, char **argv)
     if (done) {
         return code;
     }
-    if (check_options(&candidates, &epochs, json, &err) != NERO_OK ||
+    if (check_wish(&wish, &err) != NERO_OK ||
         cli_store_url(store_url, false, url, &err) != NERO_OK ||
         cli_open_store(url, false, &store, &err) != NERO_OK ||
-        export_files(store, parsed.arguments[0], &candidates, &epochs, &err) != NERO_OK) {
+        export_wish(store, parsed.arguments[0], &wish, &err) != NERO_OK) {
         code = cli_fail(command.program, &err);
-    } else if (json) {
-        (void)printf("{\"candidates\":%" PRIu64 ",\"epochs\":%" PRIu64 "}\n", candidates.rows,
-                     epochs.rows);
     }
     storage_close(store);
     return code;

@@ -19,7 +19,7 @@ static const struct cli_command commands[] = {
     {"cancel", "end a run's unfinished jobs", cmd_cancel},
     {"plan", "what a preset will cost, before anything is spent", cmd_plan},
     {"show", "any record of the store as text or JSON, or a run's report", cmd_show},
-    {"export", "a run's candidates and curves as CSV", cmd_export},
+    {"export", "a run's candidates as CSV, its champion as ONNX", cmd_export},
     {"audit", "verify a run from its artifacts and one public key", cmd_audit},
     {"keys", "make and show keys, make join tokens", cmd_keys},
     {"dataset", "put a data set into the store", cmd_dataset},
