@@ -18,7 +18,7 @@ static enum nero_status open_no_driver(const char *url, const char *place, bool 
     (void)create;
     (void)out;
     return err_set(err, NERO_INVALID, 0,
-                   "store '%s': this build has no S3 driver; use file:///directory", url);
+                   "store '%s': this build has no libs3 driver; use s3://bucket/prefix", url);
 }
 
 /* The first row whose prefix fits is taken. */
@@ -28,7 +28,7 @@ static const struct storage_scheme {
 } schemes[] = {
     {"mem:", storage_mem_open},
     {"file://", storage_dir_open},
-    {"s3://", open_no_driver},
+    {"s3://", storage_s3_open},
     {"s3+libs3://", open_no_driver},
 };
 

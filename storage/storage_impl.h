@@ -19,6 +19,7 @@ typedef enum nero_status storage_open_fn(const char *url, const char *place, boo
 
 storage_open_fn storage_mem_open;
 storage_open_fn storage_dir_open;
+storage_open_fn storage_s3_open;
 
 /* ETag of the stores that make their own: 128 bits of a content hash in hex. */
 void storage_etag(char out[STORAGE_ETAG_BYTES_MAX], struct bytes_view body);

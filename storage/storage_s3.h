@@ -1,0 +1,62 @@
+/*
+ * s3://: what storage_s3.c and storage_s3_large.c share, and how a test opens one its own way.
+ */
+#ifndef NERO_STORAGE_S3_H
+#define NERO_STORAGE_S3_H
+
+#include <stdatomic.h>
+
+#include "s3_client.h"
+#include "storage_impl.h"
+
+struct storage_s3_options {
+    struct s3_client_options client;
+    uint64_t part_bytes;      /* of multipart uploads and of ranges; S3 wants 5 MiB or more */
+    uint64_t multipart_bytes; /* a put of more than this goes in parts */
+    unsigned parallel;        /* parts or ranges at a time */
+};
+
+/* How a replace names its ETag: see B3 of DESIGN.md. */
+enum storage_s3_match { STORAGE_S3_MATCH_BARE, STORAGE_S3_MATCH_QUOTED };
+
+struct storage_s3 {
+    struct s3_client *client;
+    struct storage_s3_options options;
+    _Atomic int match; /* enum storage_s3_match */
+};
+
+/* The machine's clock and environment; 8 MiB parts above 16 MiB, four at a time. */
+struct storage_s3_options storage_s3_defaults(void);
+
+/* As storage_open for "s3://..." in `url`. */
+enum nero_status storage_s3_open_with(const char *url, const struct storage_s3_options *options,
+                                      bool create, struct storage **out, struct nero_err *err);
+
+enum { STORAGE_S3_NAME_BYTES = S3_CONFIG_PREFIX_BYTES + STORAGE_KEY_BYTES_MAX + 2 };
+
+/* The name of `key` in the bucket. */
+void storage_s3_name(const struct storage_s3 *s3, const char *key, char out[STORAGE_S3_NAME_BYTES]);
+
+/*
+ * The beginning of a listing that the store can be asked for: keys greater than it are the keys
+ * greater than `start_after`, which may be any string.
+ */
+void storage_s3_start_after(const char *start_after, char out[STORAGE_KEY_BYTES_MAX + 2]);
+
+/* put of a large body. Errors: as the put of struct storage_ops. */
+enum nero_status storage_s3_put_parts(struct storage_s3 *s3, const char *name,
+                                      struct bytes_view body, struct nero_err *err);
+
+/*
+ * Read [offset, offset + bytes) of the object whose ETag is `etag` to `room`, in parallel.
+ * Errors: conflict (it has another ETag by now), as the get of struct storage_ops.
+ */
+enum nero_status storage_s3_get_ranges(struct storage_s3 *s3, const char *name, const char *etag,
+                                       uint64_t offset, uint64_t bytes, uint8_t *room,
+                                       struct nero_err *err);
+
+/* "bytes=first-last" */
+enum { STORAGE_S3_RANGE_BYTES = 64 };
+void storage_s3_range(char out[STORAGE_S3_RANGE_BYTES], uint64_t offset, uint64_t bytes);
+
+#endif
