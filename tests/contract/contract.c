@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tests/support/rgw.h"
+
 struct contract contract;
 const char *contract_url;
 
@@ -11,8 +13,36 @@ bool contract_is_file(void)
     return strncmp(contract_url, "file://", 7) == 0;
 }
 
+bool contract_is_s3(void)
+{
+    return strncmp(contract_url, "s3://", 5) == 0;
+}
+
+static struct rgw gateway;
+
+int contract_start(void **state)
+{
+    (void)state;
+    if (contract_is_s3()) {
+        rgw_start(&gateway);
+        rgw_set_environment(&gateway);
+    }
+    return 0;
+}
+
+int contract_stop(void **state)
+{
+    (void)state;
+    if (contract_is_s3()) {
+        rgw_stop(&gateway);
+    }
+    return 0;
+}
+
 int contract_open(void **state)
 {
+    static unsigned opens;
+
     char url[STORAGE_URL_BYTES_MAX] = "mem:";
 
     (void)state;
@@ -22,6 +52,8 @@ int contract_open(void **state)
             return -1;
         }
         (void)snprintf(url, sizeof url, "file://%s/store", contract.folder);
+    } else if (contract_is_s3()) {
+        (void)snprintf(url, sizeof url, "%s/test-%u", contract_url, opens++);
     }
     return storage_open(url, true, &contract.store, &contract.err) == NERO_OK ? 0 : -1;
 }

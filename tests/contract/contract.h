@@ -23,10 +23,22 @@ struct contract {
 
 extern struct contract contract;
 
-/* mem: or file:///parent, where each test gets a folder of its own; set by main. */
+/*
+ * mem:, file:///parent, where each test gets a folder of its own, or s3://bucket in a gateway of
+ * the program's own, where each test gets a prefix.
+ */
 extern const char *contract_url;
 
 bool contract_is_file(void);
+bool contract_is_s3(void);
+
+/* Run a group of tests on the store that the program's argument names. */
+#define CONTRACT_RUN(argc, argv, tests)                                                            \
+    (contract_url = (argc) > 1 ? (argv)[1] : "mem:",                                               \
+     cmocka_run_group_tests((tests), contract_start, contract_stop))
+
+int contract_start(void **state);
+int contract_stop(void **state);
 int contract_open(void **state);
 int contract_close(void **state);
 

@@ -231,6 +231,13 @@ static void test_storage__bad_keys_are_refused_by_every_operation(void **state)
 static void test_storage__a_key_is_no_folder(void **state)
 {
     (void)state;
+    if (contract_is_s3()) { /* declared absent: S3 has no folders, so both are objects */
+        assert_int_equal(contract_put("a/b", "leaf"), NERO_OK);
+        assert_int_equal(contract_create("a", "x"), NERO_OK);
+        contract_assert_body(contract.store, "a", "x");
+        contract_assert_body(contract.store, "a/b", "leaf");
+        return;
+    }
     assert_int_equal(contract_put("a/b", "leaf"), NERO_OK);
     assert_int_equal(contract_put("a", "x"), NERO_CONFLICT);
     assert_int_equal(contract_create("a", "x"), NERO_CONFLICT);
@@ -285,6 +292,5 @@ int main(int argc, char **argv)
         CONTRACT_TEST(test_storage__big_object),
     };
 
-    contract_url = argc > 1 ? argv[1] : "mem:";
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return CONTRACT_RUN(argc, argv, tests);
 }

@@ -179,6 +179,5 @@ int main(int argc, char **argv)
         CONTRACT_TEST(test_storage__list_each_turns_pages),
     };
 
-    contract_url = argc > 1 ? argv[1] : "mem:";
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return CONTRACT_RUN(argc, argv, tests);
 }

@@ -87,11 +87,27 @@ static void test_storage__of_16_creates_one_succeeds(void **state)
     thread_monitor_fini(&start);
 }
 
+/*
+ * Ceph's gateway answers 500 to some reads of an object that is being replaced, which is no answer
+ * about the object: such a read is repeated, as storage_retry would.
+ */
+static enum nero_status read_object(const char *key, struct bytes *body, struct storage_info *info)
+{
+    enum nero_status status = NERO_UNAVAILABLE;
+    struct nero_err err;
+
+    for (int try = 0; status == NERO_UNAVAILABLE && try < (contract_is_s3() ? 20 : 1); try++) {
+        status = storage_get(contract.store, key, body, info, &err);
+    }
+    return status;
+}
+
 /* "<base> <count>": read and count up by condition until it succeeds `rounds` times. */
 struct counter {
     struct thread thread;
     int rounds;
     int failed;
+    int unknown; /* replaces that may or may not have been made */
 };
 
 static enum nero_status read_pair(long *base, long *count, struct storage_info *info)
@@ -101,7 +117,7 @@ static enum nero_status read_pair(long *base, long *count, struct storage_info *
     struct bytes body;
 
     bytes_init(&body, 100);
-    status = storage_get(contract.store, "count", &body, info, &err);
+    status = read_object("count", &body, info);
     if (status == NERO_OK && (bytes_terminate(&body, &err) != NERO_OK ||
                               sscanf((char *)body.data, "%ld %ld", base, count) != 2)) {
         status = NERO_CORRUPT;
@@ -130,7 +146,12 @@ static void count_up(void *context)
         status =
             storage_put_if_match(contract.store, "count", bytes_view_str(body), info.etag, &err);
         done += status == NERO_OK ? 1 : 0;
-        counter->failed += status != NERO_OK && status != NERO_CONFLICT ? 1 : 0;
+        /* Ceph's gateway answers 500 to some that lose the race, which proves nothing. */
+        counter->unknown += status == NERO_UNKNOWN && contract_is_s3() ? 1 : 0;
+        counter->failed += status != NERO_OK && status != NERO_CONFLICT &&
+                                   (status != NERO_UNKNOWN || !contract_is_s3())
+                               ? 1
+                               : 0;
     }
 }
 
@@ -140,6 +161,7 @@ static void test_storage__no_conditional_replace_is_lost(void **state)
     struct storage_info info;
     long base = 0;
     long count = 0;
+    int unknown = 0;
 
     (void)state;
     assert_int_equal(contract_create("count", "0 0"), NERO_OK);
@@ -151,10 +173,13 @@ static void test_storage__no_conditional_replace_is_lost(void **state)
     }
     for (int i = 0; i < COUNT_THREADS; i++) {
         thread_join(&counters[i].thread);
+    }
+    for (int i = 0; i < COUNT_THREADS; i++) {
         assert_int_equal(counters[i].failed, 0);
+        unknown += counters[i].unknown;
     }
     assert_int_equal(read_pair(&base, &count, &info), NERO_OK);
-    assert_int_equal(count, COUNT_THREADS * COUNT_ROUNDS);
+    assert_in_range(count, COUNT_THREADS * COUNT_ROUNDS, COUNT_THREADS * COUNT_ROUNDS + unknown);
 }
 
 /*
@@ -166,6 +191,9 @@ static void test_storage__no_put_is_lost_in_a_conditional_replace(void **state)
     struct counter counters[2] = {0};
 
     (void)state;
+    if (contract_is_s3()) { /* not promised: B3 of storage/DESIGN.md */
+        return;
+    }
     assert_int_equal(contract_create("count", "0 0"), NERO_OK);
     for (int i = 0; i < 2; i++) {
         counters[i].rounds = 3 * COUNT_ROUNDS;
@@ -210,11 +238,10 @@ static void watch_object(void *context)
 
     bytes_init(&body, 1000000);
     while (!thread_stop_is_raised(watcher->stop)) {
-        struct nero_err err;
         bool good;
 
         bytes_clear(&body);
-        good = storage_get(contract.store, "dir/watched", &body, NULL, &err) == NERO_OK &&
+        good = read_object("dir/watched", &body, NULL) == NERO_OK &&
                body.bytes == pattern_bytes(body.data[0]);
         for (size_t i = 0; good && i < body.bytes; i++) {
             good = body.data[i] == body.data[0];
@@ -287,6 +314,5 @@ int main(int argc, char **argv)
         CONTRACT_TEST(test_storage__readers_see_whole_objects_while_they_are_replaced),
     };
 
-    contract_url = argc > 1 ? argv[1] : "mem:";
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return CONTRACT_RUN(argc, argv, tests);
 }
