@@ -30,8 +30,7 @@ void audit_say(struct audit *audit, const char *key, const char *format, ...)
             audit->finding_room = room;
         }
     }
-    if (report->finding_count < audit->finding_room &&
-        report->finding_count < AUDIT_FINDINGS_MAX) {
+    if (report->finding_count < audit->finding_room && report->finding_count < AUDIT_FINDINGS_MAX) {
         finding = &report->findings[report->finding_count];
         (void)snprintf(finding->artifact, sizeof finding->artifact, "%.*s",
                        (int)sizeof finding->artifact - 1, key);
@@ -294,7 +293,7 @@ void audit_report_fini(struct audit_report *report)
 
 static uint32_t listed(const struct audit_report *report)
 {
-    return report->findings == NULL                          ? 0
+    return report->findings == NULL                     ? 0
            : report->finding_count < AUDIT_FINDINGS_MAX ? report->finding_count
                                                         : AUDIT_FINDINGS_MAX;
 }
@@ -318,10 +317,11 @@ static void print_text(const struct audit_report *report, FILE *out)
     (void)fprintf(out, "  %s\n", report->standing);
     (void)fprintf(out,
                   "  %" PRIu64 " objects, %" PRIu64 " signatures, %" PRIu32 " jobs, %" PRIu32
-                  " results, %" PRIu32 " slots, %" PRIu32 " generation records, %.1f MB of blobs%s, "
+                  " results, %" PRIu32 " slots, %" PRIu32
+                  " generation records, %.1f MB of blobs%s, "
                   "%.2f s\n",
-                  report->objects, report->signatures, report->jobs, report->results,
-                  report->slots, report->generations, (double)report->blob_bytes / 1e6,
+                  report->objects, report->signatures, report->jobs, report->results, report->slots,
+                  report->generations, (double)report->blob_bytes / 1e6,
                   report->blobs_skipped ? " (contents skipped)" : "", report->seconds);
     for (uint32_t i = 0; i < report->head_count; i++) {
         hash_to_hex(hex, &report->heads[i]);
@@ -346,17 +346,17 @@ static void print_json(const struct audit_report *report, FILE *out)
         "blobs_unnamed", (json_int_t)report->blobs_unnamed, "blobs_skipped",
         (int)report->blobs_skipped, "jobs", (json_int_t)report->jobs, "results",
         (json_int_t)report->results, "slots", (json_int_t)report->slots, "generation_records",
-        (json_int_t)report->generations, "certificates", (json_int_t)report->certificates,
-        "epochs", (json_int_t)report->epochs, "heads", "heads_checked",
-        (int)report->heads_checked, "seconds", report->seconds);
+        (json_int_t)report->generations, "certificates", (json_int_t)report->certificates, "epochs",
+        (json_int_t)report->epochs, "heads", "heads_checked", (int)report->heads_checked, "seconds",
+        report->seconds);
     char hex[HASH_HEX_BYTES];
 
     for (uint32_t i = 0; i < listed(report); i++) {
         /* A key may hold any bytes: what is not UTF-8 is told as null rather than dropped. */
-        (void)json_array_append_new(
-            json_object_get(root, "findings"),
-            json_pack("{s:s*, s:s*}", "artifact", report->findings[i].artifact, "what",
-                      report->findings[i].what));
+        (void)json_array_append_new(json_object_get(root, "findings"),
+                                    json_pack("{s:s*, s:s*}", "artifact",
+                                              report->findings[i].artifact, "what",
+                                              report->findings[i].what));
     }
     for (uint32_t i = 0; i < report->head_count; i++) {
         hash_to_hex(hex, &report->heads[i]);

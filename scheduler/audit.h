@@ -1,10 +1,10 @@
 /*
  * The audit: everything that can be proved from the bucket and the root public key. Signatures,
- * certificates, hashes, chain links, blobs, exactly one terminal result a job, phenotype = decode of
- * the genotype, every proposal and selection computed again from the signed results.
+ * certificates, hashes, chain links, blobs, exactly one terminal result a job, phenotype = decode
+ * of the genotype, every proposal and selection computed again from the signed results.
  *
- * Anything missing, unreadable or wrong is a finding that names the artifact; the audit goes on after
- * it. Only a store that cannot be read at all ends it early.
+ * Anything missing, unreadable or wrong is a finding that names the artifact; the audit goes on
+ * after it. Only a store that cannot be read at all ends it early.
  *
  * What it cannot prove: that nothing was cut off at the end of the run. The heads of a report are
  * the hashes with which a later audit can.

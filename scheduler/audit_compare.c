@@ -141,8 +141,7 @@ static void compare_close(struct comparison *comparison, const struct generation
     differ_u64(comparison, "having a champion", stored->has_champion, computed->has_champion);
     differ_u64(comparison, "champion's generation", stored->champion_generation,
                computed->champion_generation);
-    differ_u64(comparison, "champion's member", stored->champion_member,
-               computed->champion_member);
+    differ_u64(comparison, "champion's member", stored->champion_member, computed->champion_member);
     differ_real(comparison, "champion's fitness", stored->champion_fitness,
                 computed->champion_fitness);
 }

@@ -272,7 +272,8 @@ static enum nero_status check_objects(struct audit *audit, struct nero_err *err)
             status = check_certificate(audit, object, err);
         } else if (object->placed && object->place.kind == PLACE_AMENDMENT) {
             object->seen = true;
-            audit_say(audit, object->key, "extends the run in a way that this version does not know");
+            audit_say(audit, object->key,
+                      "extends the run in a way that this version does not know");
         }
     }
     return status;

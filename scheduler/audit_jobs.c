@@ -26,9 +26,9 @@ struct audit_job *audit_job(struct audit *audit, const struct hash *id)
 {
     struct audit_job wanted = {.id = *id};
 
-    return audit->job_count == 0 ? NULL
-                                 : bsearch(&wanted, audit->jobs, audit->job_count,
-                                           sizeof *audit->jobs, compare_jobs);
+    return audit->job_count == 0
+               ? NULL
+               : bsearch(&wanted, audit->jobs, audit->job_count, sizeof *audit->jobs, compare_jobs);
 }
 
 static bool names_job(enum place_kind kind)
@@ -50,8 +50,7 @@ enum nero_status audit_collect(struct audit *audit, struct nero_err *err)
 
         /* Slots of one job follow each other: one entry of them is enough. */
         if (object->placed && names_job(object->place.kind) &&
-            (audit->job_count == 0 ||
-             !hash_equal(&audit->jobs[audit->job_count - 1].id, id))) {
+            (audit->job_count == 0 || !hash_equal(&audit->jobs[audit->job_count - 1].id, id))) {
             audit->jobs[audit->job_count++].id = *id;
         }
     }
@@ -245,8 +244,8 @@ static void say_fault(struct audit *audit, const char *key, const struct chain_e
     }
 }
 
-static enum nero_status check_progress(struct walk *walk, const char *key,
-                                       const struct slot *slot, struct nero_err *err)
+static enum nero_status check_progress(struct walk *walk, const char *key, const struct slot *slot,
+                                       struct nero_err *err)
 {
     const struct run_record *record = trust_run(walk->audit->trust);
     struct nero_err reason;
@@ -289,8 +288,7 @@ static void check_owner(struct walk *walk, const char *key, const struct chain_e
     if (entry->slot.kind == SLOT_TAKEOVER) {
         walk->has_owner = true;
         walk->owner = entry->signer;
-    } else if (walk->has_owner &&
-               memcmp(&walk->owner, &entry->signer, sizeof walk->owner) != 0) {
+    } else if (walk->has_owner && memcmp(&walk->owner, &entry->signer, sizeof walk->owner) != 0) {
         audit_say(walk->audit, key, "is signed by another runner than the takeover before it");
     }
 }
@@ -433,8 +431,8 @@ static enum nero_status check_index(struct audit *audit, const struct audit_job 
     if (!final) {
         if (object != NULL) {
             object->seen = true;
-            audit_say(audit, slot, "is missing: %s is a result, but the job's chain ends without one",
-                      key);
+            audit_say(audit, slot,
+                      "is missing: %s is a result, but the job's chain ends without one", key);
         }
         return NERO_OK;
     }

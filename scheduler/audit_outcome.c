@@ -37,8 +37,9 @@ static void check_identity(struct audit *audit, const char *key, const struct jo
         audit_say(audit, key, "does not name the training state of its outcome as a blob");
     }
     if (outcome->has_state != (trains && outcome->stop != RESULT_STOP_NOT_FINITE)) {
-        audit_say(audit, key, outcome->has_state ? "has a training state that it cannot have"
-                                                 : "has no training state");
+        audit_say(audit, key,
+                  outcome->has_state ? "has a training state that it cannot have"
+                                     : "has no training state");
     }
 }
 
@@ -67,8 +68,7 @@ static void check_histogram(struct audit *audit, const char *key, const struct j
         audit_say(audit, key, "counts predictions of %" PRIu32 " classes, the network has %" PRIu32,
                   outcome->class_count, spec->phenotype.classes);
     }
-    if (sum > outcome->count ||
-        (sum < outcome->count && outcome->ill != RESULT_ILL_NOT_FINITE)) {
+    if (sum > outcome->count || (sum < outcome->count && outcome->ill != RESULT_ILL_NOT_FINITE)) {
         audit_say(audit, key, "its histogram sums to %" PRIu64 " of %" PRIu32 " images", sum,
                   outcome->count);
     }
@@ -92,13 +92,15 @@ static void check_counts(struct audit *audit, const char *key, const struct job_
     }
     if (outcome->correct > outcome->count || outcome->kept > outcome->correct ||
         outcome->zero_gradient > outcome->correct) {
-        audit_say(audit, key, "its counts contradict each other: %" PRIu32 " images, %" PRIu32
-                              " correct, %" PRIu32 " kept, %" PRIu32 " without gradient",
+        audit_say(audit, key,
+                  "its counts contradict each other: %" PRIu32 " images, %" PRIu32
+                  " correct, %" PRIu32 " kept, %" PRIu32 " without gradient",
                   outcome->count, outcome->correct, outcome->kept, outcome->zero_gradient);
     }
     if (outcome->attacked != (attacks && outcome->ill == RESULT_WELL)) {
-        audit_say(audit, key, outcome->attacked ? "was attacked, which the job did not ask for"
-                                                : "was not attacked, as the job asks");
+        audit_say(audit, key,
+                  outcome->attacked ? "was attacked, which the job did not ask for"
+                                    : "was not attacked, as the job asks");
     }
     if (!outcome->attacked && (outcome->kept > 0 || outcome->zero_gradient > 0)) {
         audit_say(audit, key, "counts attacked images without an attack");
@@ -117,9 +119,9 @@ static void check_curve(struct audit *audit, const char *key, const struct job_s
         steps += epoch->steps;
         finite = finite && isfinite(epoch->loss) && isfinite(epoch->control_loss);
         if (epoch->control_correct > outcome->control_count) {
-            audit_say(audit, key, "epoch %" PRIu32 ": %" PRIu32 " of %" PRIu32
-                                  " control images correct",
-                      i + 1, epoch->control_correct, outcome->control_count);
+            audit_say(audit, key,
+                      "epoch %" PRIu32 ": %" PRIu32 " of %" PRIu32 " control images correct", i + 1,
+                      epoch->control_correct, outcome->control_count);
         }
     }
     if (outcome->epoch_count != outcome->epochs || steps != outcome->steps ||

@@ -1,4 +1,5 @@
-/* The audit of what no other pass has seen: every object under a run's prefix must have a reason. */
+/* The audit of what no other pass has seen: every object under a run's prefix must have a reason.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,8 +45,9 @@ static void check_named(struct audit *audit)
 
         if (job->has_spec && !job->named) {
             layout_spec(key, audit->run, &job->id);
-            audit_say(audit, key, "is a job that no generation record names, nor the run record, nor "
-                                  "the champion's score");
+            audit_say(audit, key,
+                      "is a job that no generation record names, nor the run record, nor "
+                      "the champion's score");
         }
     }
 }

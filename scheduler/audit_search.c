@@ -1,6 +1,7 @@
 /*
  * The audit of the search: every generation record of every lineage is computed again from the run
- * record, the record before it and the signed outcomes, and must have the very bytes that are stored.
+ * record, the record before it and the signed outcomes, and must have the very bytes that are
+ * stored.
  *
  * A record that is missing or bad has been named; what hangs on it is taken from the records that
  * follow, so that one damage is one finding and the audit goes on behind it.
@@ -35,8 +36,8 @@ struct step {
 
 /* What a lineage leaves behind for its next generation. */
 struct lineage_end {
-    uint32_t closed; /* generations closed, in a dense row */
-    bool sound;      /* all of those records are good */
+    uint32_t closed;             /* generations closed, in a dense row */
+    bool sound;                  /* all of those records are good */
     struct record_read previous; /* the closed record of the generation before */
     bool has_newest;
     struct hash newest;
@@ -187,8 +188,7 @@ static enum nero_status propose_again(struct audit *audit, uint32_t lineage, uin
     enum nero_status status;
 
     *computed = false;
-    if (number > 0 &&
-        (!end->previous.good || previous->selected >= previous->member_count)) {
+    if (number > 0 && (!end->previous.good || previous->selected >= previous->member_count)) {
         return NERO_OK;
     }
     if (number > 0) {
@@ -240,8 +240,7 @@ static bool gather(struct step *step, struct evolve_evaluation *evaluations)
 
     for (uint32_t i = 0; i < proposed->member_count; i++) {
         const struct generation_member *member = &proposed->members[i];
-        const struct audit_job *job =
-            member->has_job ? audit_job(step->audit, &member->job) : NULL;
+        const struct audit_job *job = member->has_job ? audit_job(step->audit, &member->job) : NULL;
         char slot[LAYOUT_KEY_BYTES];
 
         if (!member->has_job) {
@@ -292,8 +291,8 @@ static enum nero_status check_evaluated(struct step *step, struct nero_err *err)
             status = compare(audit, &step->evaluated, &computed, err);
             generation_fini(&computed);
         } else {
-            status = audit_judge(audit, step->evaluated.key, "cannot be computed again", &reason,
-                                 err);
+            status =
+                audit_judge(audit, step->evaluated.key, "cannot be computed again", &reason, err);
         }
     }
     free(evaluations);
@@ -357,8 +356,7 @@ static void note_newest(struct lineage_end *end, const struct step *step)
     }
 }
 
-static enum nero_status check_step(struct step *step, struct lineage_end *end,
-                                   struct nero_err *err)
+static enum nero_status check_step(struct step *step, struct lineage_end *end, struct nero_err *err)
 {
     enum nero_status status = read_step(step, err);
 
@@ -479,10 +477,14 @@ static enum nero_status check_score(struct audit *audit, const uint32_t *closed,
     if (job != NULL && job->ended && job->end == SLOT_FINAL) {
         status = champion_score_spec(&audit->evolve, &champion, &job->outcome, &spec, err);
         id = job_id(bytes_as_view(&spec));
-        status = status != NERO_OK ? status : check_last(audit, &id, "finished: all generations closed, the champion scored on "
-                                        "the test images",
-                            "open: all generations closed, the champion's test score is missing",
-                            err);
+        status =
+            status != NERO_OK
+                ? status
+                : check_last(audit, &id,
+                             "finished: all generations closed, the champion scored on "
+                             "the test images",
+                             "open: all generations closed, the champion's test score is missing",
+                             err);
     }
     bytes_fini(&spec);
     champion_fini(&champion);
@@ -510,7 +512,8 @@ static void check_early_score(struct audit *audit)
             layout_generation(key, audit->run, lineage, search->generations - 1,
                               generation_state_name(GENERATION_CLOSED));
             if (audit_object(audit, key) == NULL) {
-                audit_say(audit, key, "is missing: %s scores the champion of all generations", spec);
+                audit_say(audit, key, "is missing: %s scores the champion of all generations",
+                          spec);
                 job->named = true;
             }
         }

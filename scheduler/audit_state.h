@@ -32,8 +32,8 @@ struct audit_job {
     struct hash id;
     bool has_spec; /* signed, decoded, under its own id */
     enum job_kind kind;
-    bool told;     /* its chain was read: `ended` and the rest are known */
-    bool named;    /* by a generation record, as the score job, or by the run record */
+    bool told;  /* its chain was read: `ended` and the rest are known */
+    bool named; /* by a generation record, as the score job, or by the run record */
     bool in_batch;
     bool ran;           /* a runner wrote a slot */
     uint64_t slots;     /* of the chain */

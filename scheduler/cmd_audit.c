@@ -45,8 +45,8 @@ static void show_progress(void *context, const char *what, uint64_t done, uint64
 }
 
 /* STORE[#RUN]: a URL, or the path of a folder. */
-static enum nero_status split_argument(const char *argument, char url[CLI_URL_BYTES], const char **run,
-                                       struct nero_err *err)
+static enum nero_status split_argument(const char *argument, char url[CLI_URL_BYTES],
+                                       const char **run, struct nero_err *err)
 {
     const char *hash = strrchr(argument, '#');
     size_t length = hash != NULL ? (size_t)(hash - argument) : strlen(argument);
@@ -54,8 +54,10 @@ static enum nero_status split_argument(const char *argument, char url[CLI_URL_BY
     char path[PATH_MAX];
 
     if (length == 0 || length >= sizeof text) {
-        return err_set(err, NERO_INVALID, 0, "'%.80s' names no store: give a folder or a URL, e.g. "
-                       "/srv/nero or file:///srv/nero#my-run", argument);
+        return err_set(err, NERO_INVALID, 0,
+                       "'%.80s' names no store: give a folder or a URL, e.g. "
+                       "/srv/nero or file:///srv/nero#my-run",
+                       argument);
     }
     (void)snprintf(text, sizeof text, "%.*s", (int)length, argument);
     *run = hash != NULL && hash[1] != 0 ? hash + 1 : NULL;
@@ -134,10 +136,10 @@ static enum nero_status audit_all(struct storage *store, struct audit_options *o
     if (list.count == 0) {
         status = err_set(err, NERO_NOT_FOUND, 0, "there is no run in %s", storage_url(store));
     } else if (list.count > 1 && options->expected_head_count > 0) {
-        status = err_set(err, NERO_INVALID, 0,
-                         "--head belongs to one run, and %s holds %" PRIu32
-                         ": say which (STORE#RUN)",
-                         storage_url(store), list.count);
+        status =
+            err_set(err, NERO_INVALID, 0,
+                    "--head belongs to one run, and %s holds %" PRIu32 ": say which (STORE#RUN)",
+                    storage_url(store), list.count);
     }
     for (uint32_t i = 0; i < list.count && status == NERO_OK; i++) {
         status = audit_one(store, list.names[i], options, json, findings, err);
@@ -181,7 +183,8 @@ int cmd_audit(int argc, char **argv)
          "public root key; 'nero-sched keys root' on the machine of the run says where it is",
          "NERO_ROOT_KEY", &root_key, 0},
         {"head", OPTIONS_LIST, "HASH",
-         "a head that a former audit printed: it must still be there (repeatable)", NULL, &heads, 0},
+         "a head that a former audit printed: it must still be there (repeatable)", NULL, &heads,
+         0},
         {"skip-blobs", OPTIONS_FLAG, NULL, "do not read checkpoints, weights and images", NULL,
          &options.skip_blobs, 0},
         CLI_OPTION_JSON(&json)};
@@ -189,7 +192,8 @@ int cmd_audit(int argc, char **argv)
         .program = "nero-sched audit",
         .arguments = "STORE[#RUN]",
         .about =
-            "Verify a run, or all runs of a store, from what lies in the store and the public root\n"
+            "Verify a run, or all runs of a store, from what lies in the store and the public "
+            "root\n"
             "key: every signature, certificate, hash and link; every proposal and selection is\n"
             "computed again. STORE is a folder or a URL. Needs no Redis and no secret key.\n"
             "Ends with 0 when clean, 1 with findings, 2 on bad input, 3 when the store fails.",
@@ -209,8 +213,9 @@ int cmd_audit(int argc, char **argv)
         return code;
     }
     if (root_key == NULL) {
-        (void)err_set(&err, NERO_INVALID, 0,
-                      "--root-key FILE is wanted: the public key that the runs are checked against");
+        (void)err_set(
+            &err, NERO_INVALID, 0,
+            "--root-key FILE is wanted: the public key that the runs are checked against");
         return cli_fail(command.program, &err);
     }
     if (load_root(root_key, &options.root, &err) != NERO_OK ||

@@ -24,8 +24,7 @@ static enum nero_status check_folder(const char *folder, struct nero_err *err)
     return NERO_OK;
 }
 
-static int import_folder(struct storage *store, const char *folder, bool json,
-                         struct nero_err *err)
+static int import_folder(struct storage *store, const char *folder, bool json, struct nero_err *err)
 {
     struct run_dataset dataset;
     char hex[HASH_HEX_BYTES];
@@ -49,8 +48,9 @@ static int import_folder(struct storage *store, const char *folder, bool json,
     }
     (void)printf("%s: %" PRIu32 " training and %" PRIu32 " test images of %" PRIu32 " classes\n",
                  dataset.name, dataset.train_count, dataset.test_count, dataset.classes);
-    (void)printf(known ? "all files have the published hashes\n"
-                       : "these are NOT the published files; the set is recorded by its own hash\n");
+    (void)printf(known
+                     ? "all files have the published hashes\n"
+                     : "these are NOT the published files; the set is recorded by its own hash\n");
     (void)printf("id %s\nuse it in a preset as  dataset: %s\n", hex, hex);
     return ERR_EXIT_DONE;
 }
@@ -83,14 +83,14 @@ static enum nero_status list_one(void *context, const char *key, uint64_t bytes,
     }
     if (lister->list != NULL) {
         (void)json_array_append_new(
-            lister->list, json_pack("{s:s, s:s, s:i, s:i, s:i, s:[i,i,i]}", "id", hex, "name",
-                                    dataset.name, "train", (int)dataset.train_count, "test",
-                                    (int)dataset.test_count, "classes", (int)dataset.classes,
-                                    "shape", (int)dataset.channels, (int)dataset.height,
-                                    (int)dataset.width));
+            lister->list,
+            json_pack("{s:s, s:s, s:i, s:i, s:i, s:[i,i,i]}", "id", hex, "name", dataset.name,
+                      "train", (int)dataset.train_count, "test", (int)dataset.test_count, "classes",
+                      (int)dataset.classes, "shape", (int)dataset.channels, (int)dataset.height,
+                      (int)dataset.width));
     } else {
-        (void)printf("%s  %-16s %6" PRIu32 " training, %6" PRIu32 " test, %" PRIu32 " classes, %" PRIu32
-                     "x%" PRIu32 "x%" PRIu32 "\n",
+        (void)printf("%s  %-16s %6" PRIu32 " training, %6" PRIu32 " test, %" PRIu32
+                     " classes, %" PRIu32 "x%" PRIu32 "x%" PRIu32 "\n",
                      hex, dataset.name, dataset.train_count, dataset.test_count, dataset.classes,
                      dataset.channels, dataset.height, dataset.width);
     }
@@ -121,7 +121,8 @@ int cmd_dataset(int argc, char **argv)
     const struct options_command command = {
         .program = "nero-sched dataset",
         .arguments = "import DIR | list",
-        .about = "import DIR  put the CIFAR-10 binary files of a folder into the store, by hash; runners\n"
+        .about = "import DIR  put the CIFAR-10 binary files of a folder into the store, by hash; "
+                 "runners\n"
                  "            fetch them from there. Says whether they are the published files.\n"
                  "list        the data sets of the store",
         .examples = "  nero-sched dataset import cifar-10-batches-bin --store file:///srv/nero\n"

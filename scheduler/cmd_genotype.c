@@ -71,12 +71,11 @@ static void judge(const struct job_protocol *protocol, const struct phenotype *p
 static void print_network_json(const struct phenotype *phenotype, const struct graph *graph,
                                const char *why)
 {
-    json_t *out = json_pack("{s:i, s:I, s:I, s:I, s:I, s:b, s:s}", "units",
-                            (int)phenotype->unit_count, "parameters",
-                            (json_int_t)graph->trained_count, "macs", (json_int_t)graph->macs,
-                            "plan_bytes_fixed", (json_int_t)graph->plan_bytes_fixed,
-                            "plan_bytes_per_image", (json_int_t)graph->plan_bytes_per_image,
-                            "admissible", (int)(why[0] == 0), "reason", why);
+    json_t *out = json_pack(
+        "{s:i, s:I, s:I, s:I, s:I, s:b, s:s}", "units", (int)phenotype->unit_count, "parameters",
+        (json_int_t)graph->trained_count, "macs", (json_int_t)graph->macs, "plan_bytes_fixed",
+        (json_int_t)graph->plan_bytes_fixed, "plan_bytes_per_image",
+        (json_int_t)graph->plan_bytes_per_image, "admissible", (int)(why[0] == 0), "reason", why);
 
     (void)json_dumpf(out, stdout, JSON_COMPACT);
     (void)fputc('\n', stdout);
@@ -177,8 +176,9 @@ static int run_verb(const struct options_command *command, const struct options_
 
     if ((check || strcmp(verb, "show") == 0) && parsed->argument_count == 2) {
         status = check && options->preset == NULL
-                     ? err_set(&err, NERO_INVALID, 0, "'check' needs --preset FILE: the grammar and "
-                                                      "the limits to check against")
+                     ? err_set(&err, NERO_INVALID, 0,
+                               "'check' needs --preset FILE: the grammar and "
+                               "the limits to check against")
                      : show_or_check(options, parsed->arguments[1], check, &admissible, &err);
     } else if (strcmp(verb, "new") == 0 && parsed->argument_count == 1) {
         status = options->preset == NULL || options->seed == NULL
@@ -208,9 +208,10 @@ int cmd_genotype(int argc, char **argv)
     const struct options_command command = {
         .program = "nero-sched genotype",
         .arguments = "show FILE | check FILE --preset PRESET | new --preset PRESET --seed N",
-        .about = "show   print a genotype (FILE - is standard input); with --preset what it decodes to\n"
-                 "check  does it belong to the preset's grammar and keep its limits? 1 when over one\n"
-                 "new    a random individual of the preset's grammar, to edit and to submit",
+        .about =
+            "show   print a genotype (FILE - is standard input); with --preset what it decodes to\n"
+            "check  does it belong to the preset's grammar and keep its limits? 1 when over one\n"
+            "new    a random individual of the preset's grammar, to edit and to submit",
         .examples = "  nero-sched genotype new --preset presets/demo.yaml --seed 1 > mine.txt\n"
                     "  nero-sched genotype check mine.txt --preset presets/demo.yaml\n"
                     "  nero-sched submit presets/demo.yaml --genotype mine.txt --budget epochs:8\n",

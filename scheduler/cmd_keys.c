@@ -116,8 +116,8 @@ static int keys_root(bool json, struct nero_err *err)
     key_pair_fini(&root);
     (void)snprintf(path, sizeof path, "%s/root.key.pub", folder);
     if (json) {
-        json_t *out = json_pack("{s:s, s:s, s:b}", "file", path, "id", id_hex, "created",
-                                (int)created);
+        json_t *out =
+            json_pack("{s:s, s:s, s:b}", "file", path, "id", id_hex, "created", (int)created);
 
         (void)json_dumpf(out, stdout, JSON_COMPACT);
         (void)fputc('\n', stdout);
@@ -126,8 +126,9 @@ static int keys_root(bool json, struct nero_err *err)
         (void)printf("%s\n", path);
     }
     if (created) {
-        (void)fprintf(stderr, "made a root key (id %s). The secret half beside it signs every run: "
-                              "keep it, and give only the .pub file away.\n",
+        (void)fprintf(stderr,
+                      "made a root key (id %s). The secret half beside it signs every run: "
+                      "keep it, and give only the .pub file away.\n",
                       id_hex);
     }
     return ERR_EXIT_DONE;
@@ -159,11 +160,12 @@ int cmd_keys(int argc, char **argv)
     const struct options_command command = {
         .program = "nero-sched keys",
         .arguments = "show|root|token",
-        .about = "show   the folder, and names, ids and public halves of the keys in it\n"
-                 "root   make the root key if there is none; print the path of its public file, which\n"
-                 "       'nero-sched audit --root-key' takes\n"
-                 "token  make a one-time join token and print its path: copy the file to the machine\n"
-                 "       of a remote runner (nero-runner --join-token), which it admits once",
+        .about =
+            "show   the folder, and names, ids and public halves of the keys in it\n"
+            "root   make the root key if there is none; print the path of its public file, which\n"
+            "       'nero-sched audit --root-key' takes\n"
+            "token  make a one-time join token and print its path: copy the file to the machine\n"
+            "       of a remote runner (nero-runner --join-token), which it admits once",
         .examples = "  nero-sched keys root\n"
                     "  nero-sched keys show --json\n",
         .specs = specs,

@@ -1,6 +1,7 @@
 /*
- * nero-sched plan: what a preset will cost, before anything is spent. Networks differ, so their costs
- * are sampled: random individuals of the preset's grammar, drawn as the search draws its first ones.
+ * nero-sched plan: what a preset will cost, before anything is spent. Networks differ, so their
+ * costs are sampled: random individuals of the preset's grammar, drawn as the search draws its
+ * first ones.
  */
 #include <inttypes.h>
 #include <jansson.h>
@@ -169,8 +170,8 @@ static enum nero_status take_sample(const struct preset_run *run, struct plan *p
             *taken = admissible(&run->preset.record.protocol, &phenotype, &graph);
             out->parameters = (double)graph.trained_count;
             out->macs = (double)graph.macs;
-            out->base = cost_of(&run->preset, plan, &phenotype, &graph,
-                                (double)search->budget.amount);
+            out->base =
+                cost_of(&run->preset, plan, &phenotype, &graph, (double)search->budget.amount);
             out->cap = cost_of(&run->preset, plan, &phenotype, &graph, (double)search->budget_cap);
             /* Proposed, evaluated and closed each hold the genotype, the job spec once more. */
             plan->record_bytes += *taken ? 4.0 * (double)encoded.bytes + 1500 : 0;
@@ -308,8 +309,8 @@ static void print_text(const struct plan *plan, const struct run_record *record,
 {
     const struct run_search *search = &record->search;
 
-    (void)printf("%" PRIu64 " trainings: %" PRIu32 " lineage(s) x %" PRIu32
-                 " generations, %" PRIu32 " offspring each%s%s\n",
+    (void)printf("%" PRIu64 " trainings: %" PRIu32 " lineage(s) x %" PRIu32 " generations, %" PRIu32
+                 " offspring each%s%s\n",
                  plan->trainings, search->lineages, search->generations, search->lambda,
                  record->strategy == RUN_EVOLVE && search->reevaluate_parent
                      ? ", the parent trained again"
@@ -387,9 +388,10 @@ int cmd_plan(int argc, char **argv)
     const struct options_command command = {
         .program = "nero-sched plan",
         .arguments = "PRESET",
-        .about = "What a search will cost, before anything is spent: trainings, steps, FLOPs, hours,\n"
-                 "bytes in the store. Costs of networks are those of random individuals of the\n"
-                 "preset's grammar; evolved ones may be larger.",
+        .about =
+            "What a search will cost, before anything is spent: trainings, steps, FLOPs, hours,\n"
+            "bytes in the store. Costs of networks are those of random individuals of the\n"
+            "preset's grammar; evolved ones may be larger.",
         .examples = "  nero-sched plan presets/demo.yaml\n"
                     "  nero-sched plan presets/nero-net.yaml --flops-per-second 5e12 --runners 8\n",
         .specs = specs,

@@ -28,11 +28,11 @@ int cmd_show(int argc, char **argv)
     const char *store_url = NULL;
     const char *root_key = NULL;
     bool json = false;
-    const struct options_spec specs[] = {
-        CLI_OPTION_STORE(&store_url),
-        {"root-key", OPTIONS_STRING, "FILE", "public root key, to check the run record's signature",
-         "NERO_ROOT_KEY", &root_key, 0},
-        CLI_OPTION_JSON(&json)};
+    const struct options_spec specs[] = {CLI_OPTION_STORE(&store_url),
+                                         {"root-key", OPTIONS_STRING, "FILE",
+                                          "public root key, to check the run record's signature",
+                                          "NERO_ROOT_KEY", &root_key, 0},
+                                         CLI_OPTION_JSON(&json)};
     const struct options_command command = {
         .program = "nero-sched show",
         .arguments = "RUN|KEY",

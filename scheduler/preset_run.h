@@ -18,7 +18,8 @@ struct preset_run {
     struct evolve_run run;
 };
 
-/* Load and check. Owns: *out on success (preset_run_close). Errors: as preset_load, grammar_parse. */
+/* Load and check. Owns: *out on success (preset_run_close). Errors: as preset_load, grammar_parse.
+ */
 enum nero_status preset_run_open(const char *path, const struct options_list *sets,
                                  struct preset_run *out, struct nero_err *err);
 void preset_run_close(struct preset_run *run);

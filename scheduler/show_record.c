@@ -26,20 +26,19 @@ struct shown {
 
 static const char *kind_name(enum place_kind kind)
 {
-    static const char *const names[] = {
-        [PLACE_RUN] = "run record",
-        [PLACE_AMENDMENT] = "amendment",
-        [PLACE_EPOCH] = "epoch",
-        [PLACE_CERTIFICATE] = "certificate",
-        [PLACE_BATCH] = "submission batch",
-        [PLACE_SPEC] = "job",
-        [PLACE_SLOT] = "slot",
-        [PLACE_BLOB] = "blob",
-        [PLACE_RESULT] = "result (copy of the final slot)",
-        [PLACE_GENERATION] = "generation record",
-        [PLACE_DATA_BLOB] = "images of a data set",
-        [PLACE_DATASET] = "data set",
-        [PLACE_INBOX] = "waiting submission"};
+    static const char *const names[] = {[PLACE_RUN] = "run record",
+                                        [PLACE_AMENDMENT] = "amendment",
+                                        [PLACE_EPOCH] = "epoch",
+                                        [PLACE_CERTIFICATE] = "certificate",
+                                        [PLACE_BATCH] = "submission batch",
+                                        [PLACE_SPEC] = "job",
+                                        [PLACE_SLOT] = "slot",
+                                        [PLACE_BLOB] = "blob",
+                                        [PLACE_RESULT] = "result (copy of the final slot)",
+                                        [PLACE_GENERATION] = "generation record",
+                                        [PLACE_DATA_BLOB] = "images of a data set",
+                                        [PLACE_DATASET] = "data set",
+                                        [PLACE_INBOX] = "waiting submission"};
 
     return names[kind];
 }
@@ -133,8 +132,9 @@ static enum nero_status judge(struct shown *shown, struct storage *store,
         found = shown->place.kind == PLACE_DATASET ? run_dataset_id(bytes_as_view(&shown->stored))
                                                    : hash_of(bytes_as_view(&shown->stored));
         same = hash_equal(&found, &shown->place.hash);
-        verdict(shown, same, same ? "its content has the hash of its name"
-                                  : "its content has another hash than its name");
+        verdict(shown, same,
+                same ? "its content has the hash of its name"
+                     : "its content has another hash than its name");
         shown->payload = bytes_as_view(&shown->stored);
         return NERO_OK;
     }
@@ -195,9 +195,8 @@ static enum nero_status print_json(const struct shown *shown, FILE *out, struct 
     char signer[KEY_ID_HEX_BYTES];
     enum envelope_type type = envelope_type_of(shown->place.kind);
     json_t *root = json_pack("{s:s, s:s, s:I, s:b, s:s}", "key", shown->key, "kind",
-                             kind_name(shown->place.kind), "bytes",
-                             (json_int_t)shown->stored.bytes, "sound", (int)shown->sound, "verdict",
-                             shown->verdict);
+                             kind_name(shown->place.kind), "bytes", (json_int_t)shown->stored.bytes,
+                             "sound", (int)shown->sound, "verdict", shown->verdict);
     enum nero_status status = NERO_OK;
 
     if (shown->has_signer) {

@@ -1,5 +1,6 @@
 /*
- * Any object of a store for people: what it is, who signed it and whether that holds, and its fields.
+ * Any object of a store for people: what it is, who signed it and whether that holds, and its
+ * fields.
  */
 #ifndef NERO_SHOW_RECORD_H
 #define NERO_SHOW_RECORD_H

@@ -92,8 +92,7 @@ static enum nero_status text_epoch(struct bytes_view payload, FILE *out, struct 
     return NERO_OK;
 }
 
-static enum nero_status text_certificate(struct bytes_view payload, FILE *out,
-                                         struct nero_err *err)
+static enum nero_status text_certificate(struct bytes_view payload, FILE *out, struct nero_err *err)
 {
     struct keys_certificate certificate;
     struct key_id id;
@@ -188,8 +187,7 @@ static enum nero_status text_progress(struct bytes_view body, FILE *out, struct 
         return err->status;
     }
     (void)fprintf(out, "%s, epoch %" PRIu32 ", %" PRIu64 " updates, numeric class %s\n",
-                  phases[progress.phase], progress.epoch, progress.updates,
-                  progress.numeric_class);
+                  phases[progress.phase], progress.epoch, progress.updates, progress.numeric_class);
     progress_fini(&progress);
     return NERO_OK;
 }
@@ -203,13 +201,13 @@ static enum nero_status text_result(struct bytes_view body, FILE *out, struct ne
     if (result_decode(body, &result, NULL, err) != NERO_OK) {
         return err->status;
     }
+    (void)fprintf(
+        out, "stopped: %s; %s; %" PRIu32 " epochs, %" PRIu64 " updates; best epoch %" PRIu32 "\n",
+        result_stop_name(outcome->stop), result_ill_name(outcome->ill), outcome->epochs,
+        outcome->steps, outcome->best_epoch);
     (void)fprintf(out,
-                  "stopped: %s; %s; %" PRIu32 " epochs, %" PRIu64
-                  " updates; best epoch %" PRIu32 "\n",
-                  result_stop_name(outcome->stop), result_ill_name(outcome->ill), outcome->epochs,
-                  outcome->steps, outcome->best_epoch);
-    (void)fprintf(out, "%" PRIu32 " of %" PRIu32 " correct, %" PRIu32 " kept under attack: C %.2f "
-                       "%%, A %.2f %%\n",
+                  "%" PRIu32 " of %" PRIu32 " correct, %" PRIu32 " kept under attack: C %.2f "
+                  "%%, A %.2f %%\n",
                   outcome->correct, outcome->count, outcome->kept,
                   100 * result_clean_accuracy(outcome), 100 * result_adversarial_accuracy(outcome));
     (void)fprintf(out, "numeric class %s\n", outcome->numeric_class);
@@ -217,13 +215,15 @@ static enum nero_status text_result(struct bytes_view body, FILE *out, struct ne
     if (outcome->has_state) {
         print_hash(out, "state", &outcome->state);
     }
-    (void)fprintf(out, "attempts %" PRIu32 ", preempted %" PRIu32 ", %.1f s of training, %.0f "
-                       "images/s\n",
+    (void)fprintf(out,
+                  "attempts %" PRIu32 ", preempted %" PRIu32 ", %.1f s of training, %.0f "
+                  "images/s\n",
                   result.provenance.attempts, result.provenance.preemptions,
                   result.provenance.seconds_trained, result.provenance.images_per_second);
     for (uint32_t i = 0; i < outcome->epoch_count; i++) {
-        (void)fprintf(out, "  epoch %3" PRIu32 ": loss %.4f, control loss %.4f, control correct %"
-                           PRIu32 "\n",
+        (void)fprintf(out,
+                      "  epoch %3" PRIu32 ": loss %.4f, control loss %.4f, control correct %" PRIu32
+                      "\n",
                       i + 1, outcome->curve[i].loss, outcome->curve[i].control_loss,
                       outcome->curve[i].control_correct);
     }
@@ -287,8 +287,7 @@ static void print_member(const struct generation_member *member, uint32_t slot, 
     }
 }
 
-static enum nero_status text_generation(struct bytes_view payload, FILE *out,
-                                        struct nero_err *err)
+static enum nero_status text_generation(struct bytes_view payload, FILE *out, struct nero_err *err)
 {
     struct generation generation;
 
@@ -309,10 +308,10 @@ static enum nero_status text_generation(struct bytes_view payload, FILE *out,
                       generation.selected, generation.mean_fitness,
                       generation.next_robust ? "robust" : "in warm-up");
         if (generation.has_champion) {
-            (void)fprintf(out, "champion so far: generation %" PRIu32 ", member %" PRIu32
-                               ", fitness %.6f\n",
-                          generation.champion_generation, generation.champion_member,
-                          generation.champion_fitness);
+            (void)fprintf(
+                out, "champion so far: generation %" PRIu32 ", member %" PRIu32 ", fitness %.6f\n",
+                generation.champion_generation, generation.champion_member,
+                generation.champion_fitness);
         }
     }
     generation_fini(&generation);
@@ -326,8 +325,9 @@ static enum nero_status text_dataset(struct bytes_view payload, FILE *out, struc
     if (run_dataset_decode(payload, &dataset, err) != NERO_OK) {
         return err->status;
     }
-    (void)fprintf(out, "%s: %" PRIu32 " training and %" PRIu32 " test images of %" PRIu32 "x%" PRIu32
-                       "x%" PRIu32 ", %" PRIu32 " classes\n",
+    (void)fprintf(out,
+                  "%s: %" PRIu32 " training and %" PRIu32 " test images of %" PRIu32 "x%" PRIu32
+                  "x%" PRIu32 ", %" PRIu32 " classes\n",
                   dataset.name, dataset.train_count, dataset.test_count, dataset.channels,
                   dataset.height, dataset.width, dataset.classes);
     print_hash(out, "training images", &dataset.train);

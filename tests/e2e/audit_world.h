@@ -1,6 +1,6 @@
 /*
- * One fabricated run for a test program, files of its store to tamper with, and audits of it. Objects
- * are changed as files, behind the store's back, and put back afterwards.
+ * One fabricated run for a test program, files of its store to tamper with, and audits of it.
+ * Objects are changed as files, behind the store's back, and put back afterwards.
  */
 #ifndef NERO_AUDIT_WORLD_H
 #define NERO_AUDIT_WORLD_H

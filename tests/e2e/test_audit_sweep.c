@@ -1,7 +1,8 @@
 /*
- * Goal: whatever happens to any one object of a run, the audit finds it and names it; and whatever the
- * store or the memory does, it ends without a false finding. Method: a fabricated run in a folder;
- * every object of the store in turn is removed, flipped at five places, cut, lengthened, emptied.
+ * Goal: whatever happens to any one object of a run, the audit finds it and names it; and whatever
+ * the store or the memory does, it ends without a false finding. Method: a fabricated run in a
+ * folder; every object of the store in turn is removed, flipped at five places, cut, lengthened,
+ * emptied.
  */
 #include <setjmp.h>
 #include <stdarg.h>

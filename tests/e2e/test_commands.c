@@ -1,7 +1,7 @@
 /*
- * Goal: every reading and planning command of nero-sched says what is, in text and in JSON, with the
- * exit codes of DESIGN 10, and says of bad input which file or key and why, leaving nothing behind.
- * Method: the built program on a fabricated store; jansson is the judge of what is JSON.
+ * Goal: every reading and planning command of nero-sched says what is, in text and in JSON, with
+ * the exit codes of DESIGN 10, and says of bad input which file or key and why, leaving nothing
+ * behind. Method: the built program on a fabricated store; jansson is the judge of what is JSON.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -192,7 +192,8 @@ static void test_commands__audit_ends_clean_or_with_findings(void **state)
                json_string_value(json_array_get(json_object_get(root, "heads"), 0))),
            0, "clean", NULL);
     json_decref(root);
-    expect(run("audit %s#made-up --root-key %s --head %064d", store, key, 0), 1, "not reached", NULL);
+    expect(run("audit %s#made-up --root-key %s --head %064d", store, key, 0), 1, "not reached",
+           NULL);
     body.data[body.bytes / 2] ^= 1;
     audit_world_write("runs/made-up/run", bytes_as_view(&body));
     root = expect_json(run("audit %s#made-up --root-key %s --json", store, key), 1);
@@ -230,10 +231,9 @@ static void test_commands__show_tells_every_kind_of_object(void **state)
 {
     (void)state;
     for (uint32_t i = 0; i < world.key_count; i++) {
-        json_t *root = expect_json(
-            run("show %s --store %s --json --root-key %s", world.keys[i], world.run.url,
-                world.run.root_key),
-            0);
+        json_t *root = expect_json(run("show %s --store %s --json --root-key %s", world.keys[i],
+                                       world.run.url, world.run.root_key),
+                                   0);
 
         assert_string_equal(json_string_value(json_object_get(root, "key")), world.keys[i]);
         assert_true(json_is_true(json_object_get(root, "sound")));
@@ -246,8 +246,7 @@ static void test_commands__show_tells_every_kind_of_object(void **state)
     }
     expect(run("show runs/made-up/run --store %s", world.run.url), 0, "not checked", "<features>",
            NULL);
-    expect(run("show runs/made-up/run --store %s --root-key %s", world.run.url,
-               world.run.root_key),
+    expect(run("show runs/made-up/run --store %s --root-key %s", world.run.url, world.run.root_key),
            0, "by the root key: good", NULL);
     expect(run("show runs/made-up/gen/0/00000002/closed --store %s", world.run.url), 0,
            "by the run key: good", "selected member", NULL);
@@ -311,8 +310,8 @@ static void test_commands__export_writes_whole_files_or_none(void **state)
            "0,2,1,mutant", "robust", NULL);
     expect(run("export made-up --epochs - --store %s", world.run.url), 0, "control_accuracy", NULL);
     refuse(run("export made-up --store %s", world.run.url), 2, "--csv FILE", NULL);
-    refuse(run("export made-up --csv - --epochs - --store %s", world.run.url), 2,
-           "standard output", NULL);
+    refuse(run("export made-up --csv - --epochs - --store %s", world.run.url), 2, "standard output",
+           NULL);
     refuse(run("export nobody --csv n.csv --store %s", world.run.url), 2, "nobody", NULL);
     assert_false(is_there("n.csv"));
     refuse(run("export made-up --csv no/such/folder.csv --store %s", world.run.url), 2,
@@ -363,8 +362,8 @@ static void test_commands__plan_tells_the_cost_of_every_preset(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof presets / sizeof presets[0]; i++) {
-        json_t *root = expect_json(
-            run("plan %s/presets/%s.yaml --json", NERO_SOURCE_DIR, presets[i]), 0);
+        json_t *root =
+            expect_json(run("plan %s/presets/%s.yaml --json", NERO_SOURCE_DIR, presets[i]), 0);
 
         assert_int_equal(integer_of(root, "trainings"), trainings[i]);
         assert_true(json_real_value(json_object_get(root, "total_flops")) > 0);
@@ -372,14 +371,15 @@ static void test_commands__plan_tells_the_cost_of_every_preset(void **state)
         assert_true(json_real_value(json_object_get(root, "store_bytes")) > 0);
         json_decref(root);
     }
-    expect(run("plan %s/presets/demo.yaml", NERO_SOURCE_DIR), 0, "14 trainings", "assumption", NULL);
+    expect(run("plan %s/presets/demo.yaml", NERO_SOURCE_DIR), 0, "14 trainings", "assumption",
+           NULL);
     expect(run("plan %s/presets/demo.yaml --flops-per-second 1e12 --runners 5 --set "
                "search.generations=2",
                NERO_SOURCE_DIR),
            0, "9 trainings", "5 runner(s)", "1e+12", NULL);
     refuse(run("plan nowhere.yaml"), 2, "nowhere.yaml", NULL);
-    refuse(run("plan %s/presets/demo.yaml --set search.nonsense=1", NERO_SOURCE_DIR), 2,
-           "nonsense", NULL);
+    refuse(run("plan %s/presets/demo.yaml --set search.nonsense=1", NERO_SOURCE_DIR), 2, "nonsense",
+           NULL);
     refuse(run("plan %s/presets/demo.yaml --set protocol.max_macs=1", NERO_SOURCE_DIR), 2,
            "max_macs", NULL);
     refuse(run("plan %s/presets/demo.yaml --flops-per-second -1", NERO_SOURCE_DIR), 2,
@@ -488,7 +488,8 @@ static void test_commands__dataset_imports_and_lists(void **state)
     make_cifar_folder("broken", 11);
     expect(run("dataset import cifar --store file://%s/store2", world.folder), 0,
            "10 training and 2 test images", "NOT the published files", "id ", NULL);
-    root = expect_json(run("dataset import cifar --store file://%s/store2 --json", world.folder), 0);
+    root =
+        expect_json(run("dataset import cifar --store file://%s/store2 --json", world.folder), 0);
     assert_true(json_is_false(json_object_get(root, "known")));
     assert_int_equal(integer_of(root, "train"), 10);
     json_decref(root);
@@ -496,7 +497,8 @@ static void test_commands__dataset_imports_and_lists(void **state)
     assert_int_equal(json_array_size(root), 1);
     json_decref(root);
     expect(run("dataset list --store %s", world.run.url), 0, "made-up", NULL);
-    refuse(run("dataset import broken --store file://%s/store2", world.folder), 2, "label 11", NULL);
+    refuse(run("dataset import broken --store file://%s/store2", world.folder), 2, "label 11",
+           NULL);
     refuse(run("dataset import nowhere --store file://%s/store3", world.folder), 2, "nowhere",
            "data_batch_1.bin", NULL);
     assert_false(is_there("store3"));

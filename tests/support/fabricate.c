@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "champion.h"
+#include "cli.h"
 #include "dataset_store.h"
 #include "generation_store.h"
 #include "nero/chain.h"
@@ -16,7 +17,6 @@
 #include "nero/mem.h"
 #include "nero/progress.h"
 #include "nero/rng.h"
-#include "cli.h"
 #include "run_create.h"
 
 enum {
@@ -24,8 +24,8 @@ enum {
     PIXELS = 3 * SIDE * SIDE,
     TRAIN_IMAGES = 60,
     TEST_IMAGES = 20,
-    BATCH = 16,           /* presets/smoke.bnf */
-    FAILED_JOB = 3,       /* in the order in which they are made */
+    BATCH = 16,     /* presets/smoke.bnf */
+    FAILED_JOB = 3, /* in the order in which they are made */
     NOT_FINITE_JOB = 5,
     PREEMPTED_EVERY = 2,
     CLASS_COUNT = 10,
@@ -305,8 +305,7 @@ static void make_outcome(const struct hash *job, const struct job_spec *spec, bo
 {
     *outcome = (struct result_outcome){.job = *job,
                                        .class_count = CLASS_COUNT,
-                                       .stop = finite ? RESULT_STOP_BUDGET
-                                                      : RESULT_STOP_NOT_FINITE,
+                                       .stop = finite ? RESULT_STOP_BUDGET : RESULT_STOP_NOT_FINITE,
                                        .ill = finite ? RESULT_WELL : RESULT_ILL_NOT_FINITE};
     memcpy(outcome->numeric_class, CLASS_NAME, sizeof CLASS_NAME);
     outcome->histogram = mem_calloc(CLASS_COUNT, sizeof *outcome->histogram);
@@ -316,14 +315,13 @@ static void make_outcome(const struct hash *job, const struct job_spec *spec, bo
         outcome->stop = RESULT_STOP_SCORED;
     }
     if (finite) {
-        score(outcome, spec->protocol.part == JOB_PART_TEST ? TEST_IMAGES
-                                                            : spec->protocol.fitness_count);
+        score(outcome,
+              spec->protocol.part == JOB_PART_TEST ? TEST_IMAGES : spec->protocol.fitness_count);
     }
 }
 
 static void append_final(struct fabricate *fabricate, struct chain *chain, const struct hash *job,
-                         const struct job_spec *spec, uint64_t token,
-                         const struct key_pair *runner)
+                         const struct job_spec *spec, uint64_t token, const struct key_pair *runner)
 {
     struct slot slot = {.kind = SLOT_FINAL, .token = token, .nonce = token, .reason = SLOT_END};
     struct result_provenance provenance = {.attempts = 1, .images_per_second = 100};
@@ -384,8 +382,8 @@ static void run_job(struct fabricate *fabricate, const struct hash *job)
                                   &payload, err));
     CHECK(job_record_decode(payload, &record, err));
     CHECK(job_spec_decode(record.spec, &spec, err));
-    CHECK(chain_open(fabricate->store, fabricate->trust, job, bytes_as_view(&envelope), &chain,
-                     err));
+    CHECK(
+        chain_open(fabricate->store, fabricate->trust, job, bytes_as_view(&envelope), &chain, err));
     for (uint32_t i = preempted ? 0 : 1; i < FABRICATE_RUNNERS; i++) {
         uint64_t token = (uint64_t)(i + 1) << 32 | ++fabricate->counter;
         const struct key_pair *runner = &fabricate->runners[i];
@@ -448,8 +446,8 @@ static void close_generation(struct fabricate *fabricate, const struct generatio
         }
         run_job(fabricate, &proposed->members[i].job);
         look(fabricate, &proposed->members[i].job, &looks[i]);
-        evaluations[i] = (struct evolve_evaluation){
-            .failed = looks[i].state == SUBMISSION_FAILED, .slot = looks[i].slot};
+        evaluations[i] = (struct evolve_evaluation){.failed = looks[i].state == SUBMISSION_FAILED,
+                                                    .slot = looks[i].slot};
         evaluations[i].outcome = evaluations[i].failed ? NULL : &looks[i].result.outcome;
         (void)snprintf(evaluations[i].text, sizeof evaluations[i].text, "%.100s", looks[i].text);
     }
@@ -484,9 +482,8 @@ static void make_generation(struct fabricate *fabricate, uint32_t lineage, uint3
         selected = &previous.generation.members[previous.generation.selected];
         look(fabricate, &selected->job, &parent);
     }
-    CHECK(evolve_propose(&fabricate->run, lineage, number,
-                         number > 0 ? &previous.generation : NULL, prev,
-                         parent.state == SUBMISSION_FINAL ? &parent.result.outcome : NULL,
+    CHECK(evolve_propose(&fabricate->run, lineage, number, number > 0 ? &previous.generation : NULL,
+                         prev, parent.state == SUBMISSION_FINAL ? &parent.result.outcome : NULL,
                          &proposal, err));
     publish(fabricate, &proposal);
     CHECK(generation_store_put(fabricate->store, &fabricate->run_key, &proposal.generation, &hash,

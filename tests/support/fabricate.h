@@ -1,9 +1,10 @@
 /*
  * A complete run without any training: outcomes are made up from the job's id and signed by test
  * runners, all else is done by the production functions: run_create, evolve_propose,
- * submission_publish, the chain, evolve_evaluate and evolve_close, generation_store_put. Every kind of
- * object that a run has is there: preempted and failed jobs, one with losses that were not finite, two
- * epochs, two runners. The store is a folder; its data set are a few tiny random images.
+ * submission_publish, the chain, evolve_evaluate and evolve_close, generation_store_put. Every kind
+ * of object that a run has is there: preempted and failed jobs, one with losses that were not
+ * finite, two epochs, two runners. The store is a folder; its data set are a few tiny random
+ * images.
  *
  * Every failure ends the program with the reason.
  */
@@ -34,10 +35,10 @@ struct fabricate_options fabricate_defaults(void);
 
 struct fabricate {
     struct fabricate_options options;
-    char folder[TEMP_FOLDER_BYTES];          /* of the caller's; keys lie in data/nero/keys */
+    char folder[TEMP_FOLDER_BYTES]; /* of the caller's; keys lie in data/nero/keys */
     char store_path[FABRICATE_TEXT_BYTES];
     char url[FABRICATE_TEXT_BYTES];
-    char root_key[FABRICATE_TEXT_BYTES];     /* public file */
+    char root_key[FABRICATE_TEXT_BYTES]; /* public file */
     struct storage *store;
     char name[SLOT_RUN_BYTES];
     struct key_pair root;
@@ -52,7 +53,7 @@ struct fabricate {
     struct grammar grammar;
     struct evolve_run run;
     uint64_t batches;
-    uint64_t counter; /* of tokens */
+    uint64_t counter;   /* of tokens */
     uint32_t job_count; /* made so far: decides what becomes of the next */
 };
 
