@@ -69,6 +69,15 @@ static double evaluation_forwards(const struct job_protocol *protocol)
     return protocol->fitness_count * (1 + attack);
 }
 
+/* Checkpoints among these name the state that is stored already: a slot each, no blob. */
+static double evaluation_batches(const struct job_protocol *protocol, double epochs)
+{
+    double batch = protocol->eval_batch;
+
+    return epochs * ceil(protocol->control_count / batch) +
+           2 * ceil(protocol->fitness_count / batch);
+}
+
 static double budget_steps(const struct job_budget *budget, double amount, double per_epoch,
                            double step_flops, double flops_per_second)
 {
@@ -104,6 +113,7 @@ static struct plan_cost cost_of(const struct preset *preset, const struct plan *
     struct plan_cost cost;
     double epochs;
     double checkpoints = 0;
+    double slots = 0;
 
     cost.steps = budget_steps(&preset->record.search.budget, amount, per_epoch, step_flops,
                               plan->flops_per_second);
@@ -113,15 +123,17 @@ static struct plan_cost cost_of(const struct preset *preset, const struct plan *
                  evaluation_forwards(protocol) * forward;
     cost.seconds = cost.flops / plan->flops_per_second;
     if (preset->checkpoint_steps > 0) {
-        checkpoints = fmax(checkpoints, cost.steps / preset->checkpoint_steps);
+        checkpoints = cost.steps / preset->checkpoint_steps;
+        slots = evaluation_batches(protocol, epochs) / preset->checkpoint_steps;
     }
     if (preset->checkpoint_seconds > 0) {
         checkpoints = fmax(checkpoints, cost.seconds / preset->checkpoint_seconds);
     }
     checkpoints = floor(checkpoints);
+    slots += checkpoints + 3; /* takeover, final, and the copy of it */
     cost.bytes = (checkpoints + 1) * (double)state_bytes(phenotype, graph) +
                  4.0 * (double)(graph->trained_count + graph->stat_count) +
-                 (checkpoints + 3) * (PLAN_SLOT_BYTES + PLAN_EPOCH_BYTES * epochs);
+                 slots * (PLAN_SLOT_BYTES + PLAN_EPOCH_BYTES * epochs);
     return cost;
 }
 
