@@ -1,4 +1,4 @@
-/* nero-sched genotype: show, check or make one individual, as text. */
+/* nero-sched genotype: show, check, draw or make one individual. */
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -9,6 +9,7 @@
 #include "nero/graph.h"
 
 #include "cli.h"
+#include "genotype_draw.h"
 #include "preset_run.h"
 #include "report.h"
 
@@ -16,6 +17,8 @@ struct genotype_options {
     const char *preset; /* NULL: not given */
     struct options_list sets;
     const char *seed;
+    const char *out; /* of 'draw' */
+    bool dot;
     bool json;
 };
 
@@ -144,6 +147,30 @@ static enum nero_status show_or_check(const struct genotype_options *options, co
     return status;
 }
 
+static enum nero_status draw(const struct genotype_options *options, const char *path,
+                             struct nero_err *err)
+{
+    struct genotype genotype;
+    struct phenotype phenotype;
+    struct preset_run run;
+    enum nero_status status = read_genotype(path, &genotype, err);
+
+    if (status != NERO_OK) {
+        return status;
+    }
+    status = preset_run_open(options->preset, &options->sets, &run, err);
+    if (status == NERO_OK) {
+        status = evolve_decode(&run.run, &genotype, &phenotype, err);
+        if (status == NERO_OK) {
+            status = genotype_draw(&genotype, &phenotype, path, options->out, options->dot, err);
+            phenotype_fini(&phenotype);
+        }
+        preset_run_close(&run);
+    }
+    genotype_fini(&genotype);
+    return status;
+}
+
 static enum nero_status make_new(const struct genotype_options *options, struct nero_err *err)
 {
     struct preset_run run;
@@ -180,13 +207,18 @@ static int run_verb(const struct options_command *command, const struct options_
                                "'check' needs --preset FILE: the grammar and "
                                "the limits to check against")
                      : show_or_check(options, parsed->arguments[1], check, &admissible, &err);
+    } else if (strcmp(verb, "draw") == 0 && parsed->argument_count == 2) {
+        status = options->preset == NULL
+                     ? err_set(&err, NERO_INVALID, 0, "'draw' needs --preset FILE: the grammar")
+                     : draw(options, parsed->arguments[1], &err);
     } else if (strcmp(verb, "new") == 0 && parsed->argument_count == 1) {
         status = options->preset == NULL || options->seed == NULL
                      ? err_set(&err, NERO_INVALID, 0, "'new' needs --preset FILE and --seed N")
                      : make_new(options, &err);
     } else {
         status = err_set(&err, NERO_INVALID, 0,
-                         "say 'genotype show FILE', 'genotype check FILE --preset PRESET' or "
+                         "say 'genotype show FILE', 'genotype check FILE --preset PRESET', "
+                         "'genotype draw FILE --preset PRESET' or "
                          "'genotype new --preset PRESET --seed N'");
     }
     if (status != NERO_OK) {
@@ -204,17 +236,25 @@ int cmd_genotype(int argc, char **argv)
         {"set", OPTIONS_LIST, "KEY=VALUE", "override a preset key", NULL, &options.sets, 0},
         {"seed", OPTIONS_STRING, "N", "of 'new': the same seed, the same individual", NULL,
          &options.seed, 0},
+        {"out", OPTIONS_STRING, "FILE.svg", "of 'draw': the file (default: standard output)", NULL,
+         &options.out, 0},
+        {"dot", OPTIONS_FLAG, NULL, "of 'draw': print the graph as DOT text; needs no Graphviz",
+         NULL, &options.dot, 0},
         CLI_OPTION_JSON(&options.json)};
     const struct options_command command = {
         .program = "nero-sched genotype",
-        .arguments = "show FILE | check FILE --preset PRESET | new --preset PRESET --seed N",
+        .arguments = "show FILE | check FILE --preset PRESET | draw FILE --preset PRESET | "
+                     "new --preset PRESET --seed N",
         .about =
             "show   print a genotype (FILE - is standard input); with --preset what it decodes to\n"
             "check  does it belong to the preset's grammar and keep its limits? 1 when over one\n"
+            "draw   the network as SVG, laid out by Graphviz\n"
             "new    a random individual of the preset's grammar, to edit and to submit",
-        .examples = "  nero-sched genotype new --preset presets/demo.yaml --seed 1 > mine.txt\n"
-                    "  nero-sched genotype check mine.txt --preset presets/demo.yaml\n"
-                    "  nero-sched submit presets/demo.yaml --genotype mine.txt --budget epochs:8\n",
+        .examples =
+            "  nero-sched genotype new --preset presets/demo.yaml --seed 1 > mine.txt\n"
+            "  nero-sched genotype check mine.txt --preset presets/demo.yaml\n"
+            "  nero-sched genotype draw mine.txt --preset presets/demo.yaml --out mine.svg\n"
+            "  nero-sched submit presets/demo.yaml --genotype mine.txt --budget epochs:8\n",
         .specs = specs,
         .spec_count = sizeof specs / sizeof specs[0],
         .arguments_min = 1,

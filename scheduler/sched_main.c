@@ -23,7 +23,7 @@ static const struct cli_command commands[] = {
     {"audit", "verify a run from its artifacts and one public key", cmd_audit},
     {"keys", "make and show keys, make join tokens", cmd_keys},
     {"dataset", "put a data set into the store", cmd_dataset},
-    {"genotype", "show, check or make a genotype", cmd_genotype},
+    {"genotype", "show, check, draw or make a genotype", cmd_genotype},
 };
 
 static void print_usage(FILE *out)
