@@ -28,7 +28,8 @@ function(nero_library name)
 endfunction()
 
 # nero_test(NAME SOURCES a.c ... LINK targets ... LABEL quick|integration|full [TIMEOUT s]
-#           [INCLUDE dirs ...]): a cmocka program that is also a ctest. Exit 77 is a skip.
+#           [INCLUDE dirs ...]): a cmocka program that is also a ctest. Exit 77 is a skip. LABEL may be
+#           a list: "quick;threads" also runs under the thread sanitizer.
 function(nero_test name)
   cmake_parse_arguments(ARG "" "LABEL;TIMEOUT" "SOURCES;LINK;INCLUDE" ${ARGN})
   if(NOT ARG_TIMEOUT)

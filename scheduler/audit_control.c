@@ -60,7 +60,8 @@ static enum nero_status check_grammar(struct audit *audit, const char *key, stru
                                         .channels = audit->dataset.channels,
                                         .height = audit->dataset.height,
                                         .width = audit->dataset.width,
-                                        .classes = audit->dataset.classes};
+                                        .classes = audit->dataset.classes,
+                                        .test_count = audit->dataset.test_count};
     if (record->strategy != RUN_SINGLE && evolve_check(&audit->evolve, &reason) != NERO_OK) {
         grammar_fini(&audit->grammar);
         audit->has_grammar = false;

@@ -43,15 +43,6 @@ static void check_identity(struct audit *audit, const char *key, const struct jo
     }
 }
 
-/* Images that had to be scored; 0: not known. */
-static uint32_t images_wanted(const struct audit *audit, const struct job_spec *spec)
-{
-    if (spec->protocol.part == JOB_PART_FITNESS) {
-        return spec->protocol.fitness_count;
-    }
-    return audit->has_dataset ? audit->dataset.test_count : 0;
-}
-
 /* Predictions by class: their sum, and whether one class has more than the allowed share. */
 static void check_histogram(struct audit *audit, const char *key, const struct job_spec *spec,
                             const struct result_outcome *outcome)
@@ -82,11 +73,11 @@ static void check_histogram(struct audit *audit, const char *key, const struct j
 static void check_counts(struct audit *audit, const char *key, const struct job_spec *spec,
                          const struct result_outcome *outcome)
 {
-    uint32_t wanted = images_wanted(audit, spec);
+    uint32_t wanted = spec->protocol.fitness_count;
     bool attacks = spec->protocol.attack.kind != JOB_ATTACK_NONE;
     bool scored = outcome->count > 0 || outcome->stop != RESULT_STOP_NOT_FINITE;
 
-    if (scored && wanted > 0 && outcome->count != wanted) {
+    if (scored && outcome->count != wanted) {
         audit_say(audit, key, "scored %" PRIu32 " images, the job asks for %" PRIu32,
                   outcome->count, wanted);
     }

@@ -81,6 +81,7 @@ enum nero_status champion_score_spec(const struct evolve_run *run, const struct 
         spec.protocol = run->record->protocol;
         spec.protocol.split_seed = closed->split_seed;
         spec.protocol.part = JOB_PART_TEST;
+        spec.protocol.fitness_count = run->test_count;
         memcpy(spec.numeric_class, run->record->numeric_class, sizeof spec.numeric_class);
         spec.has_continue_from = true;
         spec.continue_from = outcome->weights;

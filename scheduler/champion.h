@@ -27,7 +27,7 @@ enum nero_status champion_find(struct storage *store, struct trust *trust,
 void champion_fini(struct champion *champion);
 
 /*
- * The spec of the score job: the champion's phenotype and scored weights, the run's protocol on the
+ * The spec of the score job: the champion's phenotype and scored weights, the run's protocol on all
  * test images. Pure: scheduler and auditor get the same bytes.
  */
 enum nero_status champion_score_spec(const struct evolve_run *run, const struct champion *champion,

@@ -1,79 +1,26 @@
 /* nero-sched submit: a search, or a single evaluation, into the inbox of a store. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
-
-#include "nero/file.h"
 
 #include "cli.h"
 #include "cmd_run.h"
-#include "dataset_store.h"
-#include "evolve/evolve.h"
 #include "inbox.h"
+#include "single.h"
 
-/* The run record of a search made into that of one evaluation. `job` keeps the job record's bytes. */
+/* The run record of a search made into that of one evaluation. */
 static enum nero_status make_single(struct storage *store, struct preset *preset,
                                     const char *genotype_path, const char *budget,
                                     struct bytes *job, struct nero_err *err)
 {
-    struct run_record *record = &preset->record;
-    struct run_dataset dataset;
-    struct grammar grammar = {.rule_count = 0};
-    struct evolve_run run = {.record = record, .grammar = &grammar};
     struct genotype genotype;
-    struct job_spec spec;
-    struct bytes text, spec_bytes, genotype_bytes;
-    enum nero_status status;
+    struct single_options options = {
+        .genotype = &genotype, .budget = budget, .seed = preset->record.seed};
+    enum nero_status status = single_read_genotype(genotype_path, &genotype, err);
 
-    job_spec_init(&spec);
-    genotype_init(&genotype);
-    bytes_init(&text, GENOTYPE_BYTES_MAX);
-    bytes_init(&spec_bytes, JOB_BYTES_MAX);
-    bytes_init(&genotype_bytes, GENOTYPE_BYTES_MAX);
-    spec.kind = JOB_TRAIN;
-    spec.seed = record->seed;
-    spec.budget = record->search.budget;
-    spec.protocol = record->protocol;
-    spec.protocol.split_seed = evolve_split_seed(record->seed, 0);
-    memcpy(spec.numeric_class, record->numeric_class, sizeof spec.numeric_class);
-    status = dataset_store_get(store, &record->protocol.dataset, &dataset, err);
     if (status == NERO_OK) {
-        run.channels = dataset.channels;
-        run.height = dataset.height;
-        run.width = dataset.width;
-        run.classes = dataset.classes;
-        status = grammar_parse("the preset's grammar", record->grammar, &grammar, err);
+        status = single_prepare(store, preset, &options, job, err);
+        genotype_fini(&genotype);
     }
-    if (status == NERO_OK) {
-        status = file_read(genotype_path, &text, err);
-    }
-    if (status == NERO_OK) {
-        status = genotype_parse_text(genotype_path, bytes_as_view(&text), &genotype, err);
-    }
-    if (status == NERO_OK) {
-        status = evolve_decode(&run, &genotype, &spec.phenotype, err);
-    }
-    if (status == NERO_OK && budget != NULL) {
-        status = job_budget_parse(budget, &spec.budget, err);
-    }
-    if (status == NERO_OK) {
-        status = job_spec_encode(&spec, &spec_bytes, err);
-    }
-    if (status == NERO_OK) {
-        status = genotype_encode(&genotype, &genotype_bytes, err);
-    }
-    if (status == NERO_OK) {
-        status = job_record_encode(bytes_as_view(&spec_bytes), bytes_as_view(&genotype_bytes), job,
-                                   err);
-    }
-    record->strategy = RUN_SINGLE;
-    record->single_job = bytes_as_view(job);
-    genotype_fini(&genotype);
-    grammar_fini(&grammar);
-    job_spec_fini(&spec);
-    bytes_fini(&text);
-    bytes_fini(&spec_bytes);
-    bytes_fini(&genotype_bytes);
     return status;
 }
 

@@ -257,7 +257,7 @@ static enum nero_status write_override(const char *override, struct bytes *out,
     for (const char *at = override; at < equals; depth++) {
         size_t used = strcspn(at, ".=");
 
-        if (used == 0 || strspn(at, "abcdefghijklmnopqrstuvwxyz_") < used ||
+        if (used == 0 || strspn(at, "abcdefghijklmnopqrstuvwxyz0123456789_") < used ||
             depth == OVERRIDE_DEPTH_MAX) {
             return err_set(err, NERO_INVALID, 0,
                            "\"%.100s\": a key is names with dots between them; entries of lists "

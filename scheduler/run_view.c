@@ -53,6 +53,7 @@ static enum nero_status open_search(struct run_view *view, struct nero_err *err)
     view->run.height = dataset.height;
     view->run.width = dataset.width;
     view->run.classes = dataset.classes;
+    view->run.test_count = dataset.test_count;
     view->lineage_count = record->search.lineages;
     return count_closed(view, err);
 }

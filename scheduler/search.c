@@ -235,6 +235,7 @@ static enum nero_status open_run(struct search *search, struct nero_err *err)
     search->run.height = dataset.height;
     search->run.width = dataset.width;
     search->run.classes = dataset.classes;
+    search->run.test_count = dataset.test_count;
     return open_lineages(search, err);
 }
 

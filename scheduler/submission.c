@@ -271,6 +271,26 @@ static enum nero_status read_terminal(const struct chain *chain, const struct ha
     return NERO_OK;
 }
 
+/*
+ * The copy under result/ is the runner's to write, right after its final slot; one that died between
+ * the two leaves it to whoever leads. Readers (no epoch) write nothing.
+ */
+static enum nero_status index_result(struct submission *submission, const struct hash *job,
+                                     const struct chain *chain, struct nero_err *err)
+{
+    const struct lead *lead = submission->lead;
+    const struct chain_entry *terminal = chain_terminal(chain);
+    char key[LAYOUT_KEY_BYTES];
+    enum nero_status status;
+
+    if (lead->epoch == 0 || terminal == NULL || terminal->slot.kind != SLOT_FINAL) {
+        return NERO_OK;
+    }
+    layout_result(key, lead->run, job);
+    status = storage_head(lead->store, key, NULL, err);
+    return status == NERO_NOT_FOUND ? storage_put(lead->store, key, terminal->stored, err) : status;
+}
+
 enum nero_status submission_look(struct submission *submission, const struct hash *job,
                                  struct submission_look *out, struct nero_err *err)
 {
@@ -283,6 +303,9 @@ enum nero_status submission_look(struct submission *submission, const struct has
     status = open_chain(submission, job, &envelope, &chain, err);
     if (status == NERO_OK) {
         status = read_terminal(chain, job, out, err);
+    }
+    if (status == NERO_OK) {
+        status = index_result(submission, job, chain, err);
     }
     chain_close(chain);
     bytes_fini(&envelope);
@@ -298,7 +321,6 @@ enum nero_status submission_terminate(struct submission *submission, const struc
 {
     const struct lead *lead = submission->lead;
     struct slot slot = {.kind = kind, .reason = SLOT_MANUAL};
-    const struct chain_entry *tail;
     struct bytes envelope;
     struct chain *chain = NULL;
     enum nero_status status;
@@ -307,12 +329,6 @@ enum nero_status submission_terminate(struct submission *submission, const struc
     bytes_init(&envelope, JOB_BYTES_MAX + ENVELOPE_OVERHEAD_MAX);
     status = open_chain(submission, job, &envelope, &chain, err);
     if (status == NERO_OK) {
-        /* The highest token of this epoch: above every claim, so that owners stop. */
-        slot.token = lead->epoch << 32 | UINT32_MAX;
-        tail = chain_tail(chain);
-        if (tail != NULL && tail->slot.token > slot.token) {
-            slot.token = tail->slot.token;
-        }
         status = chain_append(chain, &slot, lead->run_key, NULL, err);
     }
     chain_close(chain);

@@ -21,6 +21,7 @@ struct evolve_run {
     struct hash record_hash; /* of the stored run record: `prev` of the first generation record */
     const struct grammar *grammar;
     uint32_t channels, height, width, classes; /* of the data set */
+    uint32_t test_count;                       /* its test images; 0 where nothing scores them */
 };
 
 /*

@@ -187,7 +187,8 @@ static void make_run(struct fabricate *fabricate)
                                          .channels = 3,
                                          .height = SIDE,
                                          .width = SIDE,
-                                         .classes = CLASS_COUNT};
+                                         .classes = CLASS_COUNT,
+                                         .test_count = fabricate->dataset.test_count};
     bytes_init(&job, JOB_BYTES_MAX);
     if (fabricate->options.single) {
         make_single(fabricate, &job);

@@ -1,3 +1,6 @@
-foreach(stem bytes clock conf err hash log mem options rng thread)
+foreach(stem bytes clock conf err hash mem options rng)
   nero_test(test_${stem} SOURCES test_${stem}.c LINK nero_base LABEL quick)
+endforeach()
+foreach(stem log thread)
+  nero_test(test_${stem} SOURCES test_${stem}.c LINK nero_base LABEL "quick;threads")
 endforeach()

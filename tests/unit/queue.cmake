@@ -4,12 +4,16 @@ target_include_directories(test_queue_support PUBLIC ${CMAKE_SOURCE_DIR}/tests/s
   ${CMAKE_SOURCE_DIR}/queue)
 target_link_libraries(test_queue_support PUBLIC nero_queue cmocka)
 
-foreach(stem queue_conn redis_child queue queue_lease queue_faults)
+foreach(stem queue_conn queue_lease)
   nero_test(test_${stem} SOURCES test_${stem}.c LINK test_queue_support LABEL quick)
+endforeach()
+foreach(stem redis_child queue queue_faults)
+  nero_test(test_${stem} SOURCES test_${stem}.c LINK test_queue_support LABEL "quick;threads")
 endforeach()
 
 add_library(test_chain_world STATIC ${CMAKE_SOURCE_DIR}/tests/support/chain_world.c)
 target_link_libraries(test_chain_world PUBLIC nero_queue test_codec_samples cmocka)
-foreach(stem trust chain chain_races)
+foreach(stem trust chain)
   nero_test(test_${stem} SOURCES test_${stem}.c LINK test_chain_world LABEL quick)
 endforeach()
+nero_test(test_chain_races SOURCES test_chain_races.c LINK test_chain_world LABEL "quick;threads")

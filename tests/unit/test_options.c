@@ -35,16 +35,15 @@ static const struct options_command command = {
 static enum nero_status parse(const char *const *words, int count, struct options_parsed *out,
                               struct nero_err *err)
 {
+    static char storage[16][64]; /* parsed texts are borrowed from here until the next parse */
     char *argv[16];
 
     memset(&got, 0, sizeof got);
     for (int i = 0; i < count; i++) {
-        argv[i] = strdup(words[i]);
+        (void)snprintf(storage[i], sizeof storage[i], "%s", words[i]);
+        argv[i] = storage[i];
     }
-    enum nero_status status = options_parse(&command, count, argv, out, err);
-
-    /* Parsed texts are borrowed from argv: compared by the caller, kept until the test ends. */
-    return status;
+    return options_parse(&command, count, argv, out, err);
 }
 #define PARSE(out, err, ...)                                                                       \
     parse((const char *const[]){"test", __VA_ARGS__},                                              \

@@ -89,8 +89,8 @@ static void test_preset__demo_values(void **state)
     load(SHIPPED "demo.yaml", &preset);
     assert_string_equal(preset.dataset, "cifar10-small");
     assert_int_equal(preset.record.search.budget.kind, JOB_EPOCHS);
-    assert_int_equal(preset.record.search.budget.amount, 8);
-    assert_int_equal(preset.record.search.budget_cap, 16);
+    assert_int_equal(preset.record.search.budget.amount, 12);
+    assert_int_equal(preset.record.search.budget_cap, 24);
     assert_int_equal(preset.record.protocol.max_macs, 2500000);
     assert_true(preset.record.protocol.attack.epsilon == 2.0 / 255.0);
     assert_int_equal(preset.runners, 2);
@@ -106,12 +106,13 @@ static void test_preset__overrides(void **state)
     static const char *const overrides[] = {"search.generations=7",         "seed=42",
                                             "search.rates.add_unit=0.5",    "strategy=random",
                                             "protocol.attack.epsilon=0.25", "search.budget=steps:4",
-                                            "search.budget_cap=steps:9"};
+                                            "search.budget_cap=steps:9",
+                                            "protocol.l2=0.25"};
     struct preset preset;
     struct nero_err err = {0};
 
     (void)state;
-    if (preset_load(SHIPPED "demo.yaml", overrides, 7, &preset, &err) != NERO_OK) {
+    if (preset_load(SHIPPED "demo.yaml", overrides, 8, &preset, &err) != NERO_OK) {
         fail_msg("%s", err.message);
     }
     assert_int_equal(preset.record.search.generations, 7);
@@ -124,6 +125,7 @@ static void test_preset__overrides(void **state)
     assert_true(preset.record.protocol.attack.epsilon == 0.25);
     assert_int_equal(preset.record.search.budget.kind, JOB_STEPS);
     assert_int_equal(preset.record.search.budget_cap, 9);
+    assert_true(preset.record.protocol.l2 == 0.25); /* a key may hold digits */
     assert_non_null(memmem(preset.record.preset.data, preset.record.preset.bytes,
                            "\n# override: search.generations=7\n", 34));
     preset_fini(&preset);

@@ -47,7 +47,7 @@ struct job_protocol {
     uint64_t split_seed;  /* of the stratified split of the training images */
     uint32_t train_count; /* images a part */
     uint32_t control_count;
-    uint32_t fitness_count;
+    uint32_t fitness_count; /* images scored; of the test images with JOB_PART_TEST */
     enum job_part part;
     struct job_attack attack;
     uint32_t eval_batch; /* physical batch of the inference plan */
