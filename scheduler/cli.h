@@ -19,6 +19,7 @@ struct cli_command {
 int cmd_audit(int argc, char **argv);
 int cmd_cancel(int argc, char **argv);
 int cmd_dataset(int argc, char **argv);
+int cmd_evaluate(int argc, char **argv);
 int cmd_export(int argc, char **argv);
 int cmd_genotype(int argc, char **argv);
 int cmd_keys(int argc, char **argv);

@@ -20,8 +20,7 @@ double noise_t95(uint32_t freedom)
         return T95[freedom - 1];
     }
     /* Cornish-Fisher, two terms: right to 1e-4 beyond 30. */
-    return z + (z * z * z + z) / (4 * n) +
-           (5 * pow(z, 5) + 16 * pow(z, 3) + 3 * z) / (96 * n * n);
+    return z + (z * z * z + z) / (4 * n) + (5 * pow(z, 5) + 16 * pow(z, 3) + 3 * z) / (96 * n * n);
 }
 
 struct noise noise_of(const double *values, uint32_t count)

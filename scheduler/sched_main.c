@@ -18,6 +18,7 @@ static const struct cli_command commands[] = {
     {"watch", "follow a run's events", cmd_watch},
     {"cancel", "end a run's unfinished jobs", cmd_cancel},
     {"plan", "what a preset will cost, before anything is spent", cmd_plan},
+    {"evaluate", "train a genotype with several seeds: mean, deviation, interval", cmd_evaluate},
     {"show", "any record of the store as text or JSON, or a run's report", cmd_show},
     {"export", "a run's candidates as CSV, its champion as ONNX", cmd_export},
     {"audit", "verify a run from its artifacts and one public key", cmd_audit},
