@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# Goal: what a researcher takes out of a run is what the run says. Method: the smoke search with PGD-2
+# as fitness attack, whole and audited; its champion exported and compared with the store; the same
+# genotype drawn, and evaluated over seeds, stopped by SIGINT in between, on fitness and on test images.
+#   artifacts.sh SOURCE_DIR BINARY_DIR
+set -euo pipefail
+source=$1
+binary=$2
+
+work=$(mktemp -d)
+export XDG_DATA_HOME=$work/data XDG_STATE_HOME=$work/state XDG_CACHE_HOME=$work/cache
+export PATH=$binary:$binary/gpu-runner:$PATH
+trap 'rm -rf "$work"' EXIT
+fail() {
+  echo "FAILED: $*"
+  tail -n 20 "$work"/*.out "$work"/*.err 2>/dev/null || true
+  exit 1
+}
+expect() { # CODE COMMAND...: the exit code
+  local wanted=$1 code=0
+  shift
+  "$@" >"$work/last.out" 2>"$work/last.err" || code=$?
+  [ "$code" -eq "$wanted" ] || fail "exit code $code, not $wanted: $*"
+}
+has() { # FILE WORDS
+  grep -qF -- "$2" "$1" || fail "no '$2' in $1: $(cat "$1")"
+}
+
+# ---- PGD-2 ----
+pgd=(--set protocol.attack.kind=pgd --set protocol.attack.steps=2
+  --set protocol.attack.step_size=1/255)
+expect 0 nero-sched run "$source/presets/smoke.yaml" --name pgd --seed 5 "${pgd[@]}"
+has "$work/last.out" "PGD, 2/255, 2 steps of 1/255"
+has "$work/last.out" "audit of pgd: clean"
+
+# ---- the champion ----
+expect 0 nero-sched export pgd --champion --out "$work/best"
+json=$work/best/champion.json
+weights=$(sed -n 's/.*"weights_blob": "\([0-9a-f]*\)".*/\1/p' "$json")
+blob=$work/data/nero/store/runs/pgd/blob/${weights:0:2}/$weights
+cmp "$work/best/champion.safetensors" "$blob" || fail "the exported weights are not the blob"
+onnx=$(sed -n 's/.*"onnx_blake2b": "\([0-9a-f]*\)".*/\1/p' "$json")
+[ "$(b2sum -l 256 "$work/best/champion.onnx" | cut -d' ' -f1)" = "$onnx" ] || fail "hash of the ONNX"
+has "$work/best/champion.onnx" "$weights"
+has "$json" '"kind": "pgd"'
+expect 0 nero-sched export pgd --champion --out "$work/again" --json
+cmp "$work/best/champion.onnx" "$work/again/champion.onnx" || fail "two exports differ"
+expect 2 nero-sched export pgd --champion
+expect 2 nero-sched export pgd --champion --out "$work/best/champion.onnx"
+expect 2 nero-sched export nobody --champion --out "$work/none"
+[ ! -e "$work/none" ] || fail "a folder for a run that is not there"
+cp "$blob" "$work/kept"
+chmod u+w "$blob"
+printf 'x' | dd of="$blob" bs=1 seek=4000 conv=notrunc status=none
+expect 1 nero-sched export pgd --champion --out "$work/damaged"
+has "$work/last.err" "holds other bytes"
+[ ! -e "$work/damaged" ] || fail "damaged weights were exported"
+cp "$work/kept" "$blob"
+
+# ---- drawing ----
+genotype=$work/genotype.txt
+preset=(--preset "$source/presets/smoke.yaml")
+nero-sched genotype new "${preset[@]}" --seed 3 >"$genotype"
+expect 0 nero-sched genotype draw "$genotype" "${preset[@]}" --dot
+has "$work/last.out" "digraph genotype {"
+has "$work/last.out" "fully connected, 10"
+expect 2 nero-sched genotype draw "$genotype"
+expect 2 env PATH=/nowhere "$binary/nero-sched" genotype draw "$genotype" "${preset[@]}"
+has "$work/last.err" "graphviz"
+if command -v dot >/dev/null; then
+  expect 0 nero-sched genotype draw "$genotype" "${preset[@]}" --out "$work/genotype.svg"
+  has "$work/genotype.svg" "</svg>"
+else
+  echo "no dot here: the SVG was not drawn"
+fi
+
+# ---- seeds ----
+evaluate=(nero-sched evaluate "$genotype" "${preset[@]}" --budget epochs:12 --runners 2)
+"${evaluate[@]}" --seeds 3 --name noise --checkpoint-steps 1 >"$work/stopped.out" 2>&1 &
+pid=$!
+sleep 1
+kill -INT "$pid"
+code=0
+wait "$pid" || code=$?
+[ "$code" -eq 75 ] || [ "$code" -eq 0 ] || fail "a stopped evaluation ended with $code"
+expect 0 "${evaluate[@]}" --seeds 3 --name noise
+has "$work/last.out" "3 of 3 seeds, 80 fitness images each"
+has "$work/last.out" "audit of 3 runs: clean"
+cp "$work/last.out" "$work/first.out"
+expect 0 "${evaluate[@]}" --seeds 3 --name noise # all there: only told
+cmp <(sort "$work/last.out") <(sort "$work/first.out") || fail "told differently the second time"
+expect 0 "${evaluate[@]}" --seeds 3 --name whole --skip-audit # never stopped
+cmp <(grep '^  noise-' "$work/first.out" | sed 's/noise/whole/' | sort) \
+  <(grep '^  whole-' "$work/last.out" | sort) || fail "being stopped changed the scores"
+expect 2 "${evaluate[@]}" --seeds 3 --name noise --split test
+has "$work/last.err" "does something else"
+expect 0 "${evaluate[@]}" --seeds 2 --name tested --split test --budget steps:2
+has "$work/last.out" "TEST images"
+expect 0 nero-sched show runs/tested-001/run
+has "$work/last.out" "scored on the test images"
+expect 0 nero-sched export whole-000 --champion --out "$work/single"
+expect 2 nero-sched evaluate "$genotype" "${preset[@]}"
+expect 2 nero-sched evaluate "$genotype" "${preset[@]}" --seeds 2 --split train
+echo "PGD-2 search, export, drawing, evaluation over seeds: all as they say"
