@@ -230,12 +230,30 @@ static enum nero_status print_lineage(struct run_view *view, uint32_t lineage, F
     return NERO_OK;
 }
 
+void report_attack(const struct job_attack *attack, char out[REPORT_ATTACK_BYTES])
+{
+    switch (attack->kind) {
+    case JOB_ATTACK_FGSM:
+        (void)snprintf(out, REPORT_ATTACK_BYTES, "FGSM, %.4g/255", 255 * attack->epsilon);
+        return;
+    case JOB_ATTACK_PGD:
+        (void)snprintf(out, REPORT_ATTACK_BYTES, "PGD, %.4g/255, %" PRIu32 " steps of %.4g/255",
+                       255 * attack->epsilon, attack->steps, 255 * attack->step_size);
+        return;
+    case JOB_ATTACK_NONE:
+        break;
+    }
+    (void)snprintf(out, REPORT_ATTACK_BYTES, "none");
+}
+
 static enum nero_status print_best(const struct report_best *best, const struct run_record *record,
                                    FILE *out, struct nero_err *err)
 {
     const struct result_outcome *outcome = &best->result.outcome;
     char weights[HASH_HEX_BYTES];
+    char attack[REPORT_ATTACK_BYTES];
 
+    report_attack(&record->protocol.attack, attack);
     (void)fprintf(out,
                   "best individual: lineage %" PRIu32 ", generation %" PRIu32 ", member %" PRIu32
                   "\n",
@@ -246,10 +264,10 @@ static enum nero_status print_best(const struct report_best *best, const struct 
     }
     print_learning(&best->phenotype.learning, out);
     (void)fprintf(out,
-                  "  C %.2f %%, A %.2f %% (FGSM %.4g/255 on the correctly classified), F %.4f; "
+                  "  C %.2f %%, A %.2f %% (%s; on the correctly classified), F %.4f; "
                   "%" PRIu32 " epochs\n",
                   100 * result_clean_accuracy(outcome), 100 * result_adversarial_accuracy(outcome),
-                  255 * record->protocol.attack.epsilon, best->champion.fitness, outcome->epochs);
+                  attack, best->champion.fitness, outcome->epochs);
     if (best->has_test) {
         (void)fprintf(out, "  on %" PRIu32 " test images, which selection never saw: C %.2f %%, "
                            "A %.2f %%\n",

@@ -31,17 +31,17 @@ static void print_hash(FILE *out, const char *name, const struct hash *hash)
 
 static void print_protocol(const struct job_protocol *protocol, FILE *out)
 {
-    static const char *const attacks[] = {"none", "FGSM", "PGD"};
+    char attack[REPORT_ATTACK_BYTES];
 
+    report_attack(&protocol->attack, attack);
     print_hash(out, "data set", &protocol->dataset);
     (void)fprintf(out,
                   "images %" PRIu32 " training, %" PRIu32 " control, %" PRIu32
                   " fitness; split seed %" PRIu64 "; scored on the %s images\n",
                   protocol->train_count, protocol->control_count, protocol->fitness_count,
                   protocol->split_seed, protocol->part == JOB_PART_TEST ? "test" : "fitness");
-    (void)fprintf(out, "attack %s, epsilon %.6g (%.4g/255); L2 %g; batch norm momentum %g; %s\n",
-                  attacks[protocol->attack.kind], protocol->attack.epsilon,
-                  255 * protocol->attack.epsilon, protocol->l2, protocol->bn_momentum,
+    (void)fprintf(out, "attack %s; L2 %g; batch norm momentum %g; %s\n", attack, protocol->l2,
+                  protocol->bn_momentum,
                   protocol->augment ? "augmented" : "not augmented");
 }
 
