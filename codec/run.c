@@ -38,7 +38,7 @@ static void rates_fields(struct record *r, struct run_rates *rates)
 
 static void search_fields(struct record *r, struct run_search *search)
 {
-    record_group(r, "search", 15);
+    record_group(r, "search", 16);
     record_u32(r, "lineages", &search->lineages, 1, RUN_LINEAGES_MAX);
     record_u32(r, "generations", &search->generations, 1, RUN_GENERATIONS_MAX);
     record_u32(r, "lambda", &search->lambda, 1, GENERATION_MEMBERS_MAX - 1);
@@ -64,6 +64,7 @@ static void search_fields(struct record *r, struct run_search *search)
     record_u64(r, "budget_cap", &search->budget_cap, search->budget.amount, UINT64_MAX);
     record_u32(r, "redraws", &search->redraws, 0, RUN_REDRAWS_MAX);
     record_bool(r, "score_test", &search->score_test);
+    record_bin(r, "seed_genotype", &search->seed_genotype, 0, GENOTYPE_BYTES_MAX);
     record_leave(r);
 }
 

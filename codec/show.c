@@ -180,7 +180,7 @@ static bool show_nested(struct record *r, const char *field, struct bytes_view b
     if (field == NULL || bytes.bytes == 0) {
         return false;
     }
-    if (strcmp(field, "genotype") == 0) {
+    if (strcmp(field, "genotype") == 0 || strcmp(field, "seed_genotype") == 0) {
         return show_genotype(r, field, bytes);
     }
     if (strcmp(field, "body") == 0) {

@@ -405,7 +405,7 @@ int cmd_plan(int argc, char **argv)
             "bytes in the store. Costs of networks are those of random individuals of the\n"
             "preset's grammar; evolved ones may be larger.",
         .examples = "  nero-sched plan presets/demo.yaml\n"
-                    "  nero-sched plan presets/nero-net.yaml --flops-per-second 5e12 --runners 8\n",
+                    "  nero-sched plan presets/paper.yaml --flops-per-second 5e12 --runners 8\n",
         .specs = specs,
         .spec_count = sizeof specs / sizeof specs[0],
         .arguments_min = 1,

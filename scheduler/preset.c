@@ -9,6 +9,7 @@
 
 #include "evolve/evolve.h"
 #include "nero/conf.h"
+#include "nero/genotype.h"
 #include "nero/mem.h"
 
 enum { PATH_BYTES = 4096, TEXT_MAX = 4096, OVERRIDE_DEPTH_MAX = 4 };
@@ -34,6 +35,7 @@ struct preset_search {
     char *budget_cap;
     uint32_t redraws;
     bool score_test;
+    char *seed_genotype;
 };
 
 struct preset_attack {
@@ -120,6 +122,7 @@ static const cyaml_schema_field_t search_fields[] = {
     TEXT("budget_cap", struct preset_search, budget_cap),
     SEARCH(UINT, redraws),
     SEARCH(BOOL, score_test),
+    TEXT("seed_genotype", struct preset_search, seed_genotype),
     CYAML_FIELD_END};
 
 static const cyaml_schema_field_t attack_fields[] = {
@@ -165,6 +168,7 @@ static const cyaml_schema_value_t file_schema = {
 
 /* What is left out: the values of the paper, or where it is silent of specs/evolution.md. */
 static char default_class[] = "";
+static char default_seed_genotype[] = "";
 static char default_learning[] = "learning";
 static char default_budget[] = "seconds:600";
 static char default_cap[] = "seconds:1800";
@@ -193,7 +197,8 @@ static const struct preset_file file_defaults = {
                .warmup_threshold = 0.80,
                .penalty = -1.0,
                .budget = default_budget,
-               .budget_cap = default_cap},
+               .budget_cap = default_cap,
+               .seed_genotype = default_seed_genotype},
     .protocol = {.train_count = 43000,
                  .control_count = 3500,
                  .fitness_count = 3500,
@@ -489,21 +494,62 @@ static enum nero_status take_file(const struct preset_file *file, struct preset 
     return NERO_OK;
 }
 
-/* `grammar` as the preset names it: relative to the preset's folder. */
+/* A file as the preset names it: relative to the preset's folder. */
+static enum nero_status path_beside(const char *preset_path, const char *key, const char *file,
+                                    char path[PATH_BYTES], struct nero_err *err)
+{
+    const char *slash = strrchr(preset_path, '/');
+    size_t folder = slash != NULL && file[0] != '/' ? (size_t)(slash - preset_path) + 1 : 0;
+
+    if (folder + strlen(file) >= PATH_BYTES) {
+        return err_set(err, NERO_INVALID, 0, "%s: the path is too long", key);
+    }
+    (void)snprintf(path, PATH_BYTES, "%.*s%s", (int)folder, preset_path, file);
+    return NERO_OK;
+}
+
+/* The text of a genotype to its stored bytes. */
+static enum nero_status take_seed(const char *preset_path, const char *file, struct preset *out,
+                                  struct nero_err *err)
+{
+    char path[PATH_BYTES];
+    struct genotype genotype;
+    struct bytes text;
+    enum nero_status status;
+
+    if (file[0] == '\0') {
+        return NERO_OK;
+    }
+    if (path_beside(preset_path, "search.seed_genotype", file, path, err) != NERO_OK) {
+        return err->status;
+    }
+    status = read_file(path, GENOTYPE_TEXT_BYTES_MAX, &text, err);
+    if (status == NERO_OK) {
+        status = genotype_parse_text(path, bytes_as_view(&text), &genotype, err);
+        bytes_fini(&text);
+    }
+    if (status == NERO_OK) {
+        status = genotype_encode(&genotype, &out->seed_genotype, err);
+        genotype_fini(&genotype);
+        out->record.search.seed_genotype = bytes_as_view(&out->seed_genotype);
+    }
+    if (status == NERO_CORRUPT) {
+        status = err->status = NERO_INVALID; /* typed by a person: bad input */
+    }
+    return status == NERO_OK ? status : err_wrap(err, "search.seed_genotype");
+}
+
 static enum nero_status take_grammar(const char *preset_path, const char *grammar,
                                      struct preset *out, struct nero_err *err)
 {
-    const char *slash = strrchr(preset_path, '/');
-    size_t folder = slash != NULL && grammar[0] != '/' ? (size_t)(slash - preset_path) + 1 : 0;
     struct evolve_run run = {.record = &out->record};
     struct grammar parsed;
     char path[PATH_BYTES];
     enum nero_status status;
 
-    if (folder + strlen(grammar) >= sizeof path) {
-        return err_set(err, NERO_INVALID, 0, "grammar: the path is too long");
+    if (path_beside(preset_path, "grammar", grammar, path, err) != NERO_OK) {
+        return err->status;
     }
-    (void)snprintf(path, sizeof path, "%.*s%s", (int)folder, preset_path, grammar);
     status = read_file(path, GRAMMAR_BYTES_MAX, &out->grammar, err);
     if (status == NERO_OK) {
         status = grammar_parse(path, bytes_as_view(&out->grammar), &parsed, err);
@@ -555,7 +601,7 @@ static enum nero_status load_file(const char *path, const char *const *overrides
 enum nero_status preset_load(const char *path, const char *const *overrides,
                              uint32_t override_count, struct preset *out, struct nero_err *err)
 {
-    struct preset preset = {0};
+    struct preset preset = {.seed_genotype = {.bytes_max = GENOTYPE_BYTES_MAX}};
     struct preset_file *file = NULL;
     enum nero_status status = load_file(path, overrides, override_count, &preset, &file, err);
 
@@ -563,6 +609,9 @@ enum nero_status preset_load(const char *path, const char *const *overrides,
         status = take_file(file, &preset, err);
         if (status == NERO_OK && file->grammar == NULL) {
             status = err_set(err, NERO_INVALID, 0, "grammar: is required");
+        }
+        if (status == NERO_OK) {
+            status = take_seed(path, file->search.seed_genotype, &preset, err);
         }
         if (status == NERO_OK) {
             status = take_grammar(path, file->grammar, &preset, err);
@@ -582,12 +631,14 @@ enum nero_status preset_load(const char *path, const char *const *overrides,
     *out = preset;
     out->record.grammar = bytes_as_view(&out->grammar);
     out->record.preset = bytes_as_view(&out->text);
+    out->record.search.seed_genotype = bytes_as_view(&out->seed_genotype);
     return NERO_OK;
 }
 
 void preset_fini(struct preset *preset)
 {
     bytes_fini(&preset->grammar);
+    bytes_fini(&preset->seed_genotype);
     bytes_fini(&preset->text);
     memset(preset, 0, sizeof *preset);
 }

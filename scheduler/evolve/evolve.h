@@ -25,8 +25,8 @@ struct evolve_run {
 };
 
 /*
- * The structure of the record's search fits the grammar: every gene that can be drawn decodes. Call
- * once when a run is made or opened; classes 0: not known yet. Errors: invalid, naming the module.
+ * The structure of the record's search fits the grammar: every gene that can be drawn decodes, and
+ * so does the seed genotype if there is one. Call once when a run is made or opened; classes 0: not known yet. Errors: invalid, naming the module.
  */
 enum nero_status evolve_check(const struct evolve_run *run, struct nero_err *err);
 
@@ -70,7 +70,8 @@ void evolve_proposal_fini(struct evolve_proposal *proposal);
 /*
  * Propose generation `number` of a lineage. previous: the closed record before it (NULL for number
  * 0), previous_hash: of its stored bytes, parent_outcome: outcome of its selected member (NULL for
- * number 0, and where the member has none). Generation 0: lambda random individuals; later ones:
+ * number 0, and where the member has none). Generation 0: lambda random individuals, or the
+ * given architecture and lambda - 1 mutants of it; later ones:
  * the parent in slot 0, then lambda mutants. Members over a limit (max_parameters, max_macs,
  * max_plan_bytes) or not buildable are invalid without a job. With RUN_RANDOM every member is
  * random. Without reevaluate_parent slot 0 names the parent's former job and its spec is empty:

@@ -7,6 +7,7 @@
 #include "evolve/draw.h"
 #include "evolve/gene.h"
 #include "evolve/layer.h"
+#include "evolve/seed.h"
 #include "nero/mem.h"
 
 static enum nero_status check_module(const struct run_module *module, struct nero_err *err)
@@ -58,7 +59,10 @@ enum nero_status evolve_check(const struct evolve_run *run, struct nero_err *err
         search->modules[search->module_count - 1].units_max != 1) {
         return err_set(err, NERO_INVALID, 0, "the last module, the classifier, has exactly 1 unit");
     }
-    return layer_check(run->grammar, search, run->classes, err);
+    if (layer_check(run->grammar, search, run->classes, err) != NERO_OK) {
+        return err->status;
+    }
+    return seed_given(run) ? seed_check(run, err) : NERO_OK;
 }
 
 enum nero_status individual_add_gene(struct genotype *genotype, struct genotype_gene *gene,
@@ -240,6 +244,26 @@ static enum nero_status read_values(const struct evolve_run *run, const struct g
 
     memset(values, 0, sizeof *values);
     return gene_read(run->grammar, gene, &visitor, err);
+}
+
+enum nero_status individual_check_genes(const struct evolve_run *run,
+                                        const struct genotype *genotype, struct nero_err *err)
+{
+    for (uint32_t g = 0; g < genotype->gene_count; g++) {
+        struct phenotype_learning learning;
+        struct phenotype_unit unit = {.kind = PHENOTYPE_CONV};
+        struct layer_values values;
+        enum nero_status status = read_values(run, &genotype->genes[g], &values, err);
+
+        if (status == NERO_OK) {
+            status = g == genotype->learning_gene ? layer_to_learning(&values, &learning, err)
+                                                  : layer_to_unit(&values, &unit, err);
+        }
+        if (status != NERO_OK) {
+            return err_wrap(err, "gene %u, of <%s>", (unsigned)g, genotype->genes[g].start);
+        }
+    }
+    return NERO_OK;
 }
 
 /* Input j of a module that begins at unit `first` is unit first + j: -1 is what stands before it.

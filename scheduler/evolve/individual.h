@@ -18,4 +18,8 @@ enum nero_status individual_add_gene(struct genotype *genotype, struct genotype_
 enum nero_status individual_check(const struct evolve_run *run, const struct genotype *genotype,
                                   struct nero_err *err);
 
+/* Every gene decodes by itself: to a layer, or to the learning unit. */
+enum nero_status individual_check_genes(const struct evolve_run *run,
+                                        const struct genotype *genotype, struct nero_err *err);
+
 #endif

@@ -5,6 +5,7 @@
 
 #include "evolve/evolve.h"
 #include "evolve/fitness.h"
+#include "evolve/seed.h"
 #include "evolve/select.h"
 #include "nero/graph.h"
 #include "nero/mem.h"
@@ -239,6 +240,30 @@ static enum nero_status propose_random(const struct proposer *proposer, uint32_t
     }
 }
 
+/* The given architecture in slot 0, a mutant of it elsewhere. */
+static enum nero_status propose_seeded(const struct proposer *proposer, uint32_t slot,
+                                       struct nero_err *err)
+{
+    const struct generation *generation = &proposer->to->generation;
+    struct generation_member *member = &proposer->to->generation.members[slot];
+    struct job_plan plan = {.budget = proposer->run->record->search.budget.amount};
+    struct genotype genotype;
+    enum nero_status status;
+
+    member->origin = slot == 0 ? GENERATION_SEED : GENERATION_MUTANT;
+    for (uint32_t draw = 0;; draw++) {
+        if (seed_individual(proposer->run, generation->lineage, slot_of_draw(slot, draw), slot > 0,
+                            &genotype, &member->events, &member->event_count, err) != NERO_OK) {
+            return err->status;
+        }
+        status = fill_member(proposer, slot, &genotype, &plan, err);
+        genotype_fini(&genotype);
+        if (status != NERO_OK || !draws_again(proposer, slot, draw)) {
+            return status;
+        }
+    }
+}
+
 /*
  * Trained again, or its former job named again: then there is no spec to submit, and the outcome to
  * hand to evolve_evaluate is that job's, scored by the formula of this generation's phase.
@@ -335,11 +360,14 @@ static enum nero_status check_arguments(const struct evolve_run *run, uint32_t l
 static enum nero_status propose_members(const struct proposer *proposer, bool family,
                                         struct nero_err *err)
 {
+    bool seeded = seed_given(proposer->run);
+
     if (family) {
         return propose_family(proposer, err);
     }
     for (uint32_t i = 0; i < proposer->to->generation.member_count; i++) {
-        if (propose_random(proposer, i, err) != NERO_OK) {
+        if ((seeded ? propose_seeded(proposer, i, err) : propose_random(proposer, i, err)) !=
+            NERO_OK) {
             return err_wrap(err, "slot %u", (unsigned)i);
         }
     }

@@ -357,7 +357,7 @@ static void test_commands__export_leaves_nothing_half_made(void **state)
 
 static void test_commands__plan_tells_the_cost_of_every_preset(void **state)
 {
-    static const char *const presets[] = {"demo", "nero-net", "smoke"};
+    static const char *const presets[] = {"demo", "paper", "smoke"};
 
     (void)state;
     for (size_t i = 0; i < sizeof presets / sizeof presets[0]; i++) {

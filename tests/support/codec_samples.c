@@ -532,10 +532,20 @@ static enum nero_status make_run(struct bytes *out, struct nero_err *err)
         .grammar = bytes_view_str("<softmax> ::= layer:fc\n"),
         .preset = bytes_view_str("name: cifar-10-a\n")};
 
+    struct bytes seed;
+    enum nero_status status;
+
     codec_sample_spec(&spec);
     run.protocol = spec.protocol;
     job_spec_fini(&spec);
-    return run_record_encode(&run, out, err);
+    bytes_init(&seed, GENOTYPE_BYTES_MAX);
+    status = make_genotype(&seed, err);
+    if (status == NERO_OK) {
+        run.search.seed_genotype = bytes_as_view(&seed);
+        status = run_record_encode(&run, out, err);
+    }
+    bytes_fini(&seed);
+    return status;
 }
 
 static enum nero_status recode_run(struct bytes_view bytes, struct bytes *out, struct nero_err *err)

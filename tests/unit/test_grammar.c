@@ -56,7 +56,7 @@ static void test_grammar__reads_rules_symbols_and_blocks(void **state)
 
 static void test_grammar__reads_what_is_shipped(void **state)
 {
-    static const char *const presets[] = {"nero-net.yaml", "demo.yaml", "smoke.yaml"};
+    static const char *const presets[] = {"paper.yaml", "demo.yaml", "smoke.yaml"};
 
     (void)state;
     for (size_t i = 0; i < 3; i++) {

@@ -55,7 +55,7 @@ static void check_random(const char *preset, uint32_t count)
 static void test_individual__random_ones_keep_the_rules(void **state)
 {
     (void)state;
-    check_random("nero-net.yaml", 3000);
+    check_random("paper.yaml", 3000);
     check_random("demo.yaml", 3000);
     check_random("smoke.yaml", 1000);
 }
@@ -72,7 +72,7 @@ static void test_individual__random_draws_have_their_distribution(void **state)
     long reused[2] = {0};
 
     (void)state;
-    evolve_fixture_open(&fixture, "nero-net.yaml", 6);
+    evolve_fixture_open(&fixture, "paper.yaml", 6);
     for (uint32_t i = 0; i < 10000; i++) {
         struct genotype genotype;
         struct phenotype phenotype;
@@ -173,7 +173,7 @@ static void test_individual__completion_is_idempotent(void **state)
     struct rng_stream stream = rng_stream(1, RNG_TEST, 0, 0, 0);
 
     (void)state;
-    evolve_fixture_open(&fixture, "nero-net.yaml", 5);
+    evolve_fixture_open(&fixture, "paper.yaml", 5);
     bytes_init(&before, GENOTYPE_BYTES_MAX);
     bytes_init(&after, GENOTYPE_BYTES_MAX);
     assert_int_equal(evolve_random(&fixture.run, 0, 0, 0, &genotype, &err), NERO_OK);

@@ -131,6 +131,8 @@ static void test_mutate__train_longer(void **state)
 
     (void)state;
     still_life(&fixture, 2, &parent);
+    fixture.preset.record.search.budget.amount = 8;
+    fixture.preset.record.search.budget_cap = 16;
     fixture.preset.record.search.rates.train_longer = 0.10;
     fixture.preset.record.search.rates.mutate_learning = 0.30;
     for (uint32_t t = 0; t < TRIALS; t++) {
@@ -579,7 +581,7 @@ static void test_mutate__no_mutant_breaks_a_rule(void **state)
     (void)state;
     walk("smoke.yaml", 50000);
     walk("demo.yaml", 40000);
-    walk("nero-net.yaml", 15000);
+    walk("paper.yaml", 15000);
 }
 
 /* Equal arguments, equal bytes and events; another slot, generation or lineage, another child. */
@@ -591,7 +593,7 @@ static void test_mutate__is_a_function_of_its_arguments(void **state)
     long same = 0;
 
     (void)state;
-    evolve_fixture_open(&fixture, "nero-net.yaml", 77);
+    evolve_fixture_open(&fixture, "paper.yaml", 77);
     assert_int_equal(evolve_random(&fixture.run, 0, 0, 0, &parent, &err), NERO_OK);
     for (uint32_t t = 0; t < 100; t++) {
         struct mutant a;
@@ -628,7 +630,7 @@ static void test_mutate__is_a_function_of_its_arguments(void **state)
 /*
  * Stored runs depend on every draw: the genotypes of a long walk have the hash that they had when
  * the first run was stored, on every machine and with every compiler. A change here breaks replay,
- * unless it is a change of presets/nero-net.*, on which the walk is made.
+ * unless it is a change of presets/nero-net.bnf and paper.yaml, on which the walk is made.
  */
 static void test_mutate__walk_has_its_golden_hash(void **state)
 {
@@ -641,7 +643,7 @@ static void test_mutate__walk_has_its_golden_hash(void **state)
     char hex[HASH_HEX_BYTES];
 
     (void)state;
-    evolve_fixture_open(&fixture, "nero-net.yaml", 2024);
+    evolve_fixture_open(&fixture, "paper.yaml", 2024);
     hash_begin(&sum);
     assert_int_equal(evolve_random(&fixture.run, 3, 0, 0, &current, &err), NERO_OK);
     for (uint32_t t = 0; t < 500; t++) {

@@ -3,6 +3,7 @@
  * Method: the shipped presets; presets written to a temporary folder, each wrong in one thing;
  * overrides; allocation failures.
  */
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -53,7 +54,7 @@ static void test_preset__paper_values(void **state)
     const struct run_search *search = &preset.record.search;
 
     (void)state;
-    load(SHIPPED "nero-net.yaml", &preset);
+    load(SHIPPED "paper.yaml", &preset);
     assert_int_equal(preset.record.strategy, RUN_EVOLVE);
     assert_int_equal(preset.record.resume_policy, RUN_SAME_CLASS);
     assert_false(preset.has_seed);
@@ -81,6 +82,31 @@ static void test_preset__paper_values(void **state)
     preset_fini(&preset);
 }
 
+static void test_preset__all_shipped_ones_load(void **state)
+{
+    struct dirent *entry;
+    DIR *presets = opendir(SHIPPED);
+    int count = 0;
+
+    (void)state;
+    assert_non_null(presets);
+    while ((entry = readdir(presets)) != NULL) {
+        struct preset preset;
+        char path[1024];
+
+        if (strstr(entry->d_name, ".yaml") == NULL) {
+            continue;
+        }
+        (void)snprintf(path, sizeof path, SHIPPED "%s", entry->d_name);
+        load(path, &preset);
+        assert_int_equal(preset.record.strategy, RUN_EVOLVE);
+        preset_fini(&preset);
+        count++;
+    }
+    (void)closedir(presets);
+    assert_true(count >= 4);
+}
+
 static void test_preset__demo_values(void **state)
 {
     struct preset preset;
@@ -106,8 +132,7 @@ static void test_preset__overrides(void **state)
     static const char *const overrides[] = {"search.generations=7",         "seed=42",
                                             "search.rates.add_unit=0.5",    "strategy=random",
                                             "protocol.attack.epsilon=0.25", "search.budget=steps:4",
-                                            "search.budget_cap=steps:9",
-                                            "protocol.l2=0.25"};
+                                            "search.budget_cap=steps:9",    "protocol.l2=0.25"};
     struct preset preset;
     struct nero_err err = {0};
 
@@ -285,6 +310,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_preset__paper_values),
+        cmocka_unit_test(test_preset__all_shipped_ones_load),
         cmocka_unit_test(test_preset__demo_values),
         cmocka_unit_test(test_preset__overrides),
         cmocka_unit_test(test_preset__refuses_bad_overrides),

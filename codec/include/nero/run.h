@@ -17,7 +17,7 @@ enum {
     RUN_MODULES_MAX = 16,
     RUN_SYMBOL_BYTES = 48,
     RUN_GRAMMAR_BYTES_MAX = 64 * 1024,
-    RUN_BYTES_MAX = 768 * 1024,   /* grammar, preset, a job record (JOB_BYTES_MAX) and the rest */
+    RUN_BYTES_MAX = 768 * 1024,   /* grammar, preset, a job record (JOB_BYTES_MAX) or a genotype */
     RUN_CONTROL_BYTES_MAX = 4096, /* epochs, amendments, data sets */
     RUN_LINEAGES_MAX = 65535,
     RUN_GENERATIONS_MAX = 1000000,
@@ -71,6 +71,8 @@ struct run_search {
                                  invalid; at most RUN_REDRAWS_MAX */
     bool score_test;          /* at the end a score job measures the champion on the test
                                  images, which selection never sees */
+    struct bytes_view seed_genotype; /* encoded; EVOLVE starts from it; empty: from random
+                                        individuals. A view on decode, borrowed on encode */
 };
 
 struct run_record {
