@@ -350,7 +350,7 @@ static enum nero_status send_tries(struct s3_client *client, const struct s3_cal
         if (status != NERO_OK) {
             return status;
         }
-        if (answer->code / 100 == 2 && !has_error_inside(answer)) {
+        if (answer->code / 100 == 2 && !answer->body_cut && !has_error_inside(answer)) {
             return NERO_OK;
         }
         *error = read_error(answer);

@@ -43,7 +43,8 @@ struct exchange {
     struct connection *connection;
     size_t body_at;
     size_t header_bytes;
-    unsigned begins; /* how often libcurl began to send it */
+    bool headers_ended; /* by their empty line, and not because the connection was closed */
+    unsigned begins;    /* how often libcurl began to send it */
     size_t into_before;
     uint8_t *room; /* where the next byte of a 2xx goes; NULL until its first */
     bool failed;   /* `failure` says why a callback ended the transfer */
@@ -329,6 +330,7 @@ static size_t on_header(char *data, size_t size, size_t count, void *context)
         acknowledge_now(exchange->connection);
         clear_answer(exchange->answer); /* after a 100, or when libcurl began anew */
     }
+    exchange->headers_ended = bytes <= 2 && data[bytes - 1] == '\n';
     if (bytes < sizeof line && memchr(data, 0, bytes) == NULL) {
         memcpy(line, data, bytes);
         line[bytes] = 0;
@@ -337,26 +339,24 @@ static size_t on_header(char *data, size_t size, size_t count, void *context)
     return bytes;
 }
 
-/* Of a body that is kept in the answer. An error's is cut, for it only explains. */
+/* Of a body that is kept in the answer. Too long a one is cut, which the answer says. */
 static bool keep_body(struct exchange *exchange, int code, const char *data, size_t bytes)
 {
     struct s3_http_answer *answer = exchange->answer;
-    size_t limit = code / 100 == 2 ? exchange->request->body_bytes_max : S3_HTTP_ERROR_BODY_MAX;
-    struct nero_err err;
+    size_t limit = answer->body.bytes_max;
+    enum nero_status status;
 
-    if (bytes <= limit - answer->body.bytes &&
-        bytes_append(&answer->body, data, bytes, &err) == NERO_OK) {
+    if (answer->body_cut || bytes > limit - answer->body.bytes) {
+        answer->body_cut = true;
         return true;
     }
-    if (code / 100 == 2 && !exchange->request->is_write) {
-        exchange->failed = true;
-        (void)err_set(&exchange->failure,
-                      bytes <= limit - answer->body.bytes ? NERO_NO_MEMORY : NERO_CORRUPT, code,
-                      "an answer of more than %zu bytes", answer->body.bytes);
-        return false;
+    status = bytes_append(&answer->body, data, bytes, &exchange->failure);
+    if (status == NERO_OK || code / 100 != 2 || exchange->request->is_write) {
+        answer->body_cut = status != NERO_OK; /* what a write has done does not depend on it */
+        return true;
     }
-    answer->body_cut = true;
-    return true;
+    exchange->failed = true;
+    return false;
 }
 
 /* The first byte of a 2xx: find it a place. */
@@ -568,6 +568,9 @@ static enum nero_status send_on(struct s3_http *http, struct exchange *exchange,
         (void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &http_code);
     }
     curl_slist_free_all(headers);
+    if (code == CURLE_OK && !exchange->headers_ended) {
+        code = CURLE_GOT_NOTHING;
+    }
     if (code != CURLE_OK) {
         return transfer_failed(exchange, code, detail, err);
     }

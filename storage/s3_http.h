@@ -57,7 +57,7 @@ struct s3_http_request {
     struct bytes_view body;
     bool is_write;             /* may change something: unknown instead of unavailable */
     struct s3_http_into *into; /* NULL: the answer's body member */
-    size_t body_bytes_max;     /* of that member for a 2xx */
+    size_t body_bytes_max;     /* of that member, where more than S3_HTTP_ERROR_BODY_MAX */
     int64_t extra_ms;          /* the server may work so long before it answers */
 };
 
@@ -73,7 +73,7 @@ struct s3_http_answer {
     char etag[S3_HTTP_ETAG_BYTES]; /* without quotes; "" without, or where it is too long */
     char region[32];               /* x-amz-bucket-region */
     uint64_t into_bytes;           /* how much of a 2xx went into request->into */
-    bool body_cut;                 /* an error's body was longer than what is kept */
+    bool body_cut;                 /* the body was longer than what is kept */
     struct bytes body;
 };
 

@@ -24,7 +24,8 @@ struct storage_s3_options storage_s3_defaults(void)
                                                   .environment = s3_environment_system()},
                                        .part_bytes = 8 * MIB,
                                        .multipart_bytes = 16 * MIB,
-                                       .parallel = 4};
+                                       .parallel = 4,
+                                       .complete_ms = 120000};
 }
 
 void storage_s3_name(const struct storage_s3 *s3, const char *key, char out[STORAGE_S3_NAME_BYTES])

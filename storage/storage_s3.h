@@ -14,6 +14,7 @@ struct storage_s3_options {
     uint64_t part_bytes;      /* of multipart uploads and of ranges; S3 wants 5 MiB or more */
     uint64_t multipart_bytes; /* a put of more than this goes in parts */
     unsigned parallel;        /* parts or ranges at a time */
+    int64_t complete_ms;      /* a service may put thousands of parts together so long */
 };
 
 /* How a replace names its ETag: see B3 of DESIGN.md. */
@@ -25,7 +26,7 @@ struct storage_s3 {
     _Atomic int match; /* enum storage_s3_match */
 };
 
-/* The machine's clock and environment; 8 MiB parts above 16 MiB, four at a time. */
+/* The machine's clock and environment; 8 MiB parts above 16 MiB, four at a time, 2 min. */
 struct storage_s3_options storage_s3_defaults(void);
 
 /* As storage_open for "s3://..." in `url`. */

@@ -15,7 +15,6 @@ enum {
     PART_TRIES_MAX = 3,
     PART_DELAY_MS = 100, /* before the second try, doubled before the third */
     THREADS_MAX = 16,
-    COMPLETE_MS = 120000, /* a service may put thousands of parts together before it answers */
     ANSWER_BYTES_MAX = 64 * 1024,
     PART_XML_BYTES = 80 + S3_HTTP_ETAG_BYTES /* of one part in the list that completes them */
 };
@@ -251,10 +250,14 @@ static enum nero_status complete_upload(const struct transfer *transfer, struct 
                            .body = list,
                            .is_write = true,
                            .body_bytes_max = ANSWER_BYTES_MAX,
-                           .extra_ms = COMPLETE_MS};
+                           .extra_ms = transfer->s3->options.complete_ms};
     struct s3_http_answer answer;
-    enum nero_status status = s3_client_send(transfer->s3->client, &call, &answer, NULL, err);
+    struct s3_xml_error error;
+    enum nero_status status = s3_client_send(transfer->s3->client, &call, &answer, &error, err);
 
+    if (status != NERO_OK && strcmp(error.code, "NoSuchUpload") == 0) {
+        status = err->status = NERO_UNKNOWN; /* delivered twice: the first may have completed it */
+    }
     if (status == NERO_OK && s3_xml_completed(bytes_as_view(&answer.body), err) != NERO_OK) {
         status = err->status = NERO_UNKNOWN; /* it did answer 200 */
     }

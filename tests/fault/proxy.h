@@ -1,0 +1,56 @@
+/*
+ * A proxy between an S3 client and a real gateway that does to a request or its answer what
+ * networks, load balancers and bad stores do. One connection a request; each is served by a thread.
+ */
+#ifndef NERO_TESTS_PROXY_H
+#define NERO_TESTS_PROXY_H
+
+#include <stdbool.h>
+
+#include "nero/thread.h"
+
+enum proxy_fault {
+    PROXY_NONE,
+    /* the request does not reach the gateway */
+    PROXY_RESET_ON_ACCEPT,
+    PROXY_CLOSE_EARLY, /* the request is read, nothing is answered */
+    PROXY_STALL,       /* likewise, and the connection stays open */
+    PROXY_503_EMPTY,
+    PROXY_503_HTML,     /* a load balancer's page */
+    PROXY_503_XML,      /* SlowDown */
+    PROXY_200_ERROR,    /* a success by its number with InternalError inside */
+    PROXY_404_HTML,     /* a page that is not S3's */
+    PROXY_301,          /* to elsewhere */
+    PROXY_GARBAGE,      /* no HTTP */
+    PROXY_LONG_HEADERS, /* without an end */
+    /* it does, and its answer suffers */
+    PROXY_DROP_REPLY,    /* closed without one */
+    PROXY_STALL_REPLY,   /* held back */
+    PROXY_RESET_HEADERS, /* reset after some bytes */
+    PROXY_RESET_BODY,    /* reset in the middle of the body, or of the headers without one */
+    PROXY_TRUNCATE,      /* closed there */
+    PROXY_DRIP,          /* a byte every 20 ms */
+    PROXY_CUT_XML,       /* XML that ends in its middle, with a Content-Length that fits */
+    PROXY_WRONG_ETAG,
+    PROXY_LIE,       /* a 412 becomes a 200 with an ETag: conditions are not kept */
+    PROXY_DUPLICATE, /* delivered twice, answered with the second answer */
+    PROXY_FAULTS
+};
+
+const char *proxy_fault_name(enum proxy_fault fault);
+
+struct proxy;
+
+/* Listen on a free loopback port in front of 127.0.0.1:upstream_port. Ends the program on failure.
+ */
+struct proxy *proxy_start(int upstream_port);
+void proxy_stop(struct proxy *proxy); /* waits for its threads */
+int proxy_port(const struct proxy *proxy);
+
+/* Let `skip` requests pass and do `fault` to the next `times` (negative: to all that follow). */
+void proxy_set(struct proxy *proxy, enum proxy_fault fault, int skip, int times);
+
+/* How often the present plan has fired. */
+int proxy_fired(struct proxy *proxy);
+
+#endif

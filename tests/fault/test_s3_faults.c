@@ -1,0 +1,430 @@
+/*
+ * Goal: whatever a network or a store does to a request, s3:// answers with the status of
+ * storage/DESIGN.md, within its deadlines, and no object is ever seen in part.
+ * Method: every operation times every fault of the proxy in front of a real gateway, for good and
+ * once with retries above; each fault has a thread, a proxy and a prefix of its own. What became of
+ * the objects is read past the proxy.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "nero/storage_retry.h"
+#include "proxy.h"
+#include "storage_s3.h"
+#include "tests/support/rgw.h"
+
+enum {
+    LARGE_BYTES = 600 * 1024,
+    PART_BYTES = 128 * 1024, /* the gateway of the tests allows it */
+    REQUEST_MS = 400,
+    OPERATION_MS_MAX = 3000, /* some requests, on a busy machine */
+    RETRY_BUDGET_MS = 4000
+};
+
+enum operation {
+    OP_PUT,
+    OP_CREATE,
+    OP_REPLACE,
+    OP_REMOVE,
+    OP_PUT_LARGE,
+    OP_GET,
+    OP_HEAD,
+    OP_LIST,
+    OP_GET_LARGE,
+    OPERATIONS
+};
+
+static const char *const operation_names[OPERATIONS] = {
+    "put", "create", "replace", "remove", "put large", "get", "head", "list", "get large"};
+
+static struct rgw gateway;
+static uint8_t large[LARGE_BYTES];
+
+/* The thread of one fault. cmocka's asserts work on the main thread only, so it notes what fails.
+ */
+struct bench {
+    struct thread thread;
+    enum proxy_fault fault;
+    struct proxy *proxy;
+    struct storage *direct;
+    struct storage *store;
+    struct storage *retrying;
+    char endpoint[64];
+    char etag[STORAGE_ETAG_BYTES_MAX]; /* of "old" */
+    unsigned checks;
+    char failures[4096];
+};
+
+static const char *get_variable(void *context, const char *name)
+{
+    const struct bench *bench = context;
+
+    return strcmp(name, "AWS_ENDPOINT_URL_S3") == 0 ? bench->endpoint : getenv(name);
+}
+
+static void note(struct bench *bench, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void note(struct bench *bench, const char *format, ...)
+{
+    size_t used = strlen(bench->failures);
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(bench->failures + used, sizeof bench->failures - used, format, args);
+    va_end(args);
+}
+
+static bool open_store(struct bench *bench, int port, struct storage **out)
+{
+    const struct s3_environment environment = {.get = get_variable, .context = bench};
+    struct storage_s3_options options = storage_s3_defaults();
+    struct nero_err err;
+    char url[64];
+
+    (void)snprintf(bench->endpoint, sizeof bench->endpoint, "http://127.0.0.1:%d", port);
+    (void)snprintf(url, sizeof url, "s3://faults/fault-%d", (int)bench->fault);
+    options.client.environment = &environment;
+    options.client.http.connect_ms = REQUEST_MS;
+    options.client.http.request_ms = port == gateway.port ? 20000 : REQUEST_MS;
+    options.client.http.bytes_per_second_min = UINT64_C(1) << 40; /* sizes do not extend it */
+    options.part_bytes = PART_BYTES;
+    options.multipart_bytes = 2 * PART_BYTES;
+    options.complete_ms = REQUEST_MS;
+    if (storage_s3_open_with(url, &options, true, out, &err) != NERO_OK) {
+        note(bench, "open: %s\n", err.message);
+        return false;
+    }
+    return true;
+}
+
+/* Bits of enum nero_status. */
+static unsigned one(enum nero_status status)
+{
+    return 1u << status;
+}
+
+static bool is_write(enum operation operation)
+{
+    return operation <= OP_REMOVE;
+}
+
+/* What an operation answers whose requests all have the fault. */
+static unsigned expected(enum proxy_fault fault, enum operation operation)
+{
+    /* A large put fails at its first request, which makes no object. */
+    unsigned lost = one(is_write(operation) ? NERO_UNKNOWN : NERO_UNAVAILABLE);
+    bool large_put = operation == OP_PUT_LARGE;
+
+    switch (fault) {
+    case PROXY_STALL:
+    case PROXY_STALL_REPLY:
+    case PROXY_DRIP:
+        return is_write(operation) || large_put ? lost : one(NERO_TIMEOUT);
+    case PROXY_503_XML:
+    case PROXY_404_HTML:
+        return one(NERO_UNAVAILABLE);
+    case PROXY_301:
+        return one(NERO_INVALID);
+    case PROXY_200_ERROR:
+        return operation == OP_GET || operation == OP_HEAD || operation == OP_GET_LARGE
+                   ? one(NERO_CORRUPT)
+                   : lost;
+    case PROXY_LONG_HEADERS:
+        return is_write(operation) || large_put ? lost : one(NERO_CORRUPT);
+    case PROXY_CUT_XML:
+        return operation == OP_LIST || large_put ? one(NERO_CORRUPT) : one(NERO_OK);
+    case PROXY_WRONG_ETAG:
+        return large_put                   ? one(NERO_INVALID)
+               : operation == OP_GET_LARGE ? one(NERO_UNAVAILABLE)
+                                           : one(NERO_OK);
+    case PROXY_DUPLICATE:
+        return operation == OP_CREATE    ? one(NERO_EXISTS)
+               : operation == OP_REPLACE ? one(NERO_CONFLICT)
+               : large_put               ? one(NERO_OK) | one(NERO_UNKNOWN) /* completed twice */
+                                         : one(NERO_OK);
+    case PROXY_LIE:
+    case PROXY_NONE:
+        return one(NERO_OK);
+    case PROXY_RESET_ON_ACCEPT: /* which libcurl may see before it has begun to send */
+        return lost | one(NERO_UNAVAILABLE);
+    default:
+        return lost;
+    }
+}
+
+/* Run one; its own outputs are checked. */
+static enum nero_status operate(struct bench *bench, struct storage *store,
+                                enum operation operation, struct nero_err *err)
+{
+    struct bytes_view body = bytes_view_str("new bytes");
+    struct storage_list list = {0};
+    struct storage_info info;
+    enum nero_status status;
+    struct bytes out;
+    size_t wanted = operation == OP_GET ? 9 : LARGE_BYTES;
+
+    bytes_init(&out, 2 * LARGE_BYTES);
+    switch (operation) {
+    case OP_PUT:
+        status = storage_put(store, "old", body, err);
+        break;
+    case OP_CREATE:
+        status = storage_put_if_absent(store, "made", body, err);
+        break;
+    case OP_REPLACE:
+        status = storage_put_if_match(store, "old", body, bench->etag, err);
+        break;
+    case OP_REMOVE:
+        status = storage_remove(store, "old", err);
+        break;
+    case OP_PUT_LARGE:
+        status = storage_put(store, "large", bytes_view_of(large, LARGE_BYTES), err);
+        break;
+    case OP_HEAD:
+        status = storage_head(store, "big", &info, err);
+        break;
+    case OP_LIST:
+        status = storage_list_page(store, "", NULL, 100, &list, err);
+        if (status == NERO_OK && list.count != 3) {
+            note(bench, "a list of %zu keys\n", list.count);
+        }
+        break;
+    default:
+        status = storage_get(store, operation == OP_GET ? "old" : "big", &out, &info, err);
+        if (out.bytes != (status == NERO_OK ? wanted : 0) ||
+            (status == NERO_OK &&
+             memcmp(out.data, operation == OP_GET ? "old bytes" : (const char *)large, wanted) !=
+                 0)) {
+            note(bench, "a get gives %zu bytes\n", out.bytes);
+        }
+        break;
+    }
+    storage_list_fini(&list);
+    bytes_fini(&out);
+    return status;
+}
+
+static bool restore(struct bench *bench)
+{
+    struct storage_info info;
+    struct nero_err err;
+
+    if (storage_put(bench->direct, "old", bytes_view_str("old bytes"), &err) != NERO_OK ||
+        storage_put(bench->direct, "large", bytes_view_str("small"), &err) != NERO_OK ||
+        storage_remove(bench->direct, "made", &err) != NERO_OK ||
+        storage_head(bench->direct, "old", &info, &err) != NERO_OK) {
+        note(bench, "restore: %s\n", err.message);
+        return false;
+    }
+    memcpy(bench->etag, info.etag, sizeof info.etag);
+    return true;
+}
+
+/* 'o': as before, 'n': as wanted, '?': neither, which must never be. */
+static char state_of(struct bench *bench, enum operation operation)
+{
+    const char *key = operation == OP_CREATE ? "made" : operation == OP_PUT_LARGE ? "large" : "old";
+    struct bytes_view before =
+        operation == OP_PUT_LARGE ? bytes_view_str("small") : bytes_view_str("old bytes");
+    struct bytes_view after =
+        operation == OP_PUT_LARGE ? bytes_view_of(large, LARGE_BYTES) : bytes_view_str("new bytes");
+    enum nero_status status;
+    struct nero_err err;
+    struct bytes out;
+    char state = '?';
+
+    bytes_init(&out, 2 * LARGE_BYTES);
+    status = storage_get(bench->direct, key, &out, NULL, &err);
+    if (status == NERO_NOT_FOUND) {
+        state = operation == OP_CREATE ? 'o' : operation == OP_REMOVE ? 'n' : '?';
+    } else if (status == NERO_OK && bytes_view_equal(bytes_as_view(&out), after)) {
+        state = operation == OP_REMOVE ? '?' : 'n';
+    } else if (status == NERO_OK && bytes_view_equal(bytes_as_view(&out), before)) {
+        state = operation == OP_CREATE ? '?' : 'o';
+    }
+    bytes_fini(&out);
+    return state;
+}
+
+/* A second delivery finds the first one's work: exists and conflict are then about ourselves. */
+static void check_state(struct bench *bench, enum operation operation, enum nero_status status)
+{
+    char state =
+        is_write(operation) || operation == OP_PUT_LARGE ? state_of(bench, operation) : 'o';
+    bool own =
+        bench->fault == PROXY_DUPLICATE && (status == NERO_EXISTS || status == NERO_CONFLICT);
+    bool write = is_write(operation) || operation == OP_PUT_LARGE;
+
+    if (write && (state == '?' || (status == NERO_OK && state != 'n') ||
+                  (status != NERO_OK && status != NERO_UNKNOWN && !own && state != 'o'))) {
+        note(bench, "%s: after %s the object is '%c'\n", operation_names[operation],
+             err_status_name(status), state);
+    }
+    bench->checks++;
+}
+
+/* All requests have the fault. */
+static void try_for_good(struct bench *bench, enum operation operation)
+{
+    const struct clock_source *clock = clock_system();
+    unsigned wanted = expected(bench->fault, operation);
+    enum nero_status status;
+    struct nero_err err;
+    int64_t start_ns;
+    double ms;
+
+    if (!restore(bench)) {
+        return;
+    }
+    proxy_set(bench->proxy, bench->fault, 0, -1);
+    start_ns = clock_mono_ns(clock);
+    status = operate(bench, bench->store, operation, &err);
+    ms = 1000 * clock_seconds_since(clock, start_ns);
+    proxy_set(bench->proxy, PROXY_NONE, 0, 0);
+    if ((one(status) & wanted) == 0) {
+        note(bench, "%s: %s: %s\n", operation_names[operation], err_status_name(status),
+             status != NERO_OK ? err.message : "");
+    }
+    if (ms > OPERATION_MS_MAX) {
+        note(bench, "%s: took %.0f ms\n", operation_names[operation], ms);
+    }
+    check_state(bench, operation, status);
+}
+
+/* One request has the fault and somebody tries again: what may pass does. */
+static void try_once(struct bench *bench, enum operation operation)
+{
+    unsigned wanted = expected(bench->fault, operation);
+    unsigned passing = one(NERO_OK) | one(NERO_UNKNOWN) | one(NERO_UNAVAILABLE) | one(NERO_TIMEOUT);
+    enum nero_status status;
+    struct nero_err err;
+
+    if (!restore(bench)) {
+        return;
+    }
+    proxy_set(bench->proxy, bench->fault, 0, 1);
+    status = operate(bench, bench->retrying, operation, &err);
+    proxy_set(bench->proxy, PROXY_NONE, 0, 0);
+    if (status != NERO_OK && (wanted & ~passing) == 0) {
+        note(bench, "%s, once: %s\n", operation_names[operation], err.message);
+    }
+    check_state(bench, operation, status);
+}
+
+/* The fault at the N-th request of a large transfer, once, for N = 2, 3, ... until it has fewer. */
+static void try_each_request(struct bench *bench, enum operation operation)
+{
+    int fired = 1;
+
+    for (int skip = 1; fired > 0 && restore(bench); skip++) {
+        enum nero_status status;
+        struct nero_err err;
+
+        proxy_set(bench->proxy, bench->fault, skip, 1);
+        status = operate(bench, bench->store, operation, &err);
+        fired = proxy_fired(bench->proxy);
+        proxy_set(bench->proxy, PROXY_NONE, 0, 0);
+        check_state(bench, operation, status);
+    }
+}
+
+static void run_bench(void *context)
+{
+    struct bench *bench = context;
+    struct nero_err err;
+
+    if (storage_put(bench->direct, "big", bytes_view_of(large, LARGE_BYTES), &err) != NERO_OK) {
+        note(bench, "%s\n", err.message);
+        return;
+    }
+    for (int i = 0; i < OPERATIONS; i++) {
+        try_for_good(bench, (enum operation)i);
+        try_once(bench, (enum operation)i);
+    }
+    try_each_request(bench, OP_PUT_LARGE);
+    try_each_request(bench, OP_GET_LARGE);
+}
+
+static bool open_bench(struct bench *bench)
+{
+    struct storage_retry_options options = storage_retry_defaults(1);
+    struct storage *inner;
+    struct nero_err err;
+
+    bench->proxy = proxy_start(gateway.port);
+    options.budget_ms = RETRY_BUDGET_MS;
+    options.delay_first_ms = 10;
+    return open_store(bench, gateway.port, &bench->direct) &&
+           open_store(bench, proxy_port(bench->proxy), &bench->store) &&
+           open_store(bench, proxy_port(bench->proxy), &inner) &&
+           storage_retry_wrap(inner, &options, &bench->retrying, &err) == NERO_OK;
+}
+
+static void test_s3__every_operation_under_every_fault(void **state)
+{
+    static struct bench benches[PROXY_FAULTS];
+    struct nero_err err;
+    unsigned checks = 0;
+    bool failed = false;
+
+    (void)state;
+    for (size_t i = 0; i < LARGE_BYTES; i++) {
+        large[i] = (uint8_t)(i >> 8 ^ i);
+    }
+    for (int i = 0; i < PROXY_FAULTS; i++) {
+        benches[i].fault = (enum proxy_fault)i;
+        if (!open_bench(&benches[i])) {
+            fail_msg("%s", benches[i].failures);
+        }
+        assert_int_equal(thread_start(&benches[i].thread, "fault", run_bench, &benches[i], &err),
+                         NERO_OK);
+    }
+    for (int i = 0; i < PROXY_FAULTS; i++) {
+        struct bench *bench = &benches[i];
+
+        thread_join(&bench->thread);
+        storage_close(bench->retrying);
+        storage_close(bench->store);
+        storage_close(bench->direct);
+        proxy_stop(bench->proxy);
+        checks += bench->checks;
+        if (bench->failures[0] != 0) {
+            print_error("under '%s':\n%s", proxy_fault_name(bench->fault), bench->failures);
+            failed = true;
+        }
+    }
+    assert_false(failed);
+    assert_true(checks > PROXY_FAULTS * OPERATIONS * 2);
+}
+
+static int start(void **state)
+{
+    (void)state;
+    rgw_start(&gateway);
+    rgw_set_environment(&gateway);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    rgw_stop(&gateway);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_s3__every_operation_under_every_fault),
+    };
+
+    return cmocka_run_group_tests(tests, start, stop);
+}
