@@ -100,7 +100,8 @@ static const char *activation_name(enum phenotype_activation activation)
 
 static void print_conv(const struct phenotype_conv *conv, FILE *out)
 {
-    static const char *const norms[] = {"", ", batch norm first", ", batch norm", ", batch norm last"};
+    static const char *const norms[] = {"", ", batch norm first", ", batch norm",
+                                        ", batch norm last"};
 
     (void)fprintf(out, "%" PRIu32 "x%" PRIu32 " conv", conv->kernel, conv->kernel);
     if (conv->filters_mult > 0) {
@@ -209,8 +210,9 @@ static struct row row_of(const struct generation *generation)
 static enum nero_status print_lineage(struct run_view *view, uint32_t lineage, FILE *out,
                                       struct nero_err *err)
 {
-    (void)fprintf(out, "lineage %" PRIu32 "\n  generation  phase    best fitness  mean fitness"
-                       "  C of best  A of best  ill-fitted  invalid  failed\n",
+    (void)fprintf(out,
+                  "lineage %" PRIu32 "\n  generation  phase    best fitness  mean fitness"
+                  "  C of best  A of best  ill-fitted  invalid  failed\n",
                   lineage);
     for (uint32_t i = 0; i < view->closed[lineage]; i++) {
         struct generation_stored stored;
@@ -254,11 +256,9 @@ static enum nero_status print_best(const struct report_best *best, const struct 
     char attack[REPORT_ATTACK_BYTES];
 
     report_attack(&record->protocol.attack, attack);
-    (void)fprintf(out,
-                  "best individual: lineage %" PRIu32 ", generation %" PRIu32 ", member %" PRIu32
-                  "\n",
-                  best->champion.lineage, best->champion.closed.generation.number,
-                  best->champion.member);
+    (void)fprintf(
+        out, "best individual: lineage %" PRIu32 ", generation %" PRIu32 ", member %" PRIu32 "\n",
+        best->champion.lineage, best->champion.closed.generation.number, best->champion.member);
     if (report_print_network(&best->phenotype, out, err) != NERO_OK) {
         return err->status;
     }
@@ -269,8 +269,9 @@ static enum nero_status print_best(const struct report_best *best, const struct 
                   100 * result_clean_accuracy(outcome), 100 * result_adversarial_accuracy(outcome),
                   attack, best->champion.fitness, outcome->epochs);
     if (best->has_test) {
-        (void)fprintf(out, "  on %" PRIu32 " test images, which selection never saw: C %.2f %%, "
-                           "A %.2f %%\n",
+        (void)fprintf(out,
+                      "  on %" PRIu32 " test images, which selection never saw: C %.2f %%, "
+                      "A %.2f %%\n",
                       best->test.outcome.count, 100 * result_clean_accuracy(&best->test.outcome),
                       100 * result_adversarial_accuracy(&best->test.outcome));
     }
@@ -294,11 +295,11 @@ static enum nero_status print_single(struct run_view *view, FILE *out, struct ne
     if (run_view_result(view, &id, &result, err) != NERO_OK) {
         return err->status;
     }
-    (void)fprintf(out, "evaluation: %" PRIu32 " epochs, %s, C %.2f %%, A %.2f %% of %" PRIu32
-                       " images\n",
-                  result.outcome.epochs, result_stop_name(result.outcome.stop),
-                  100 * result_clean_accuracy(&result.outcome),
-                  100 * result_adversarial_accuracy(&result.outcome), result.outcome.count);
+    (void)fprintf(
+        out, "evaluation: %" PRIu32 " epochs, %s, C %.2f %%, A %.2f %% of %" PRIu32 " images\n",
+        result.outcome.epochs, result_stop_name(result.outcome.stop),
+        100 * result_clean_accuracy(&result.outcome),
+        100 * result_adversarial_accuracy(&result.outcome), result.outcome.count);
     result_fini(&result);
     return NERO_OK;
 }
@@ -335,9 +336,9 @@ static json_t *generation_json(const struct generation *generation)
     return json_pack("{s:i, s:i, s:s, s:f, s:f, s:f, s:f, s:i, s:i, s:i}", "lineage",
                      (int)generation->lineage, "generation", (int)generation->number, "phase",
                      generation->robust ? "robust" : "warm-up", "best_fitness", row.best,
-                     "mean_fitness", row.mean, "clean_accuracy", row.clean,
-                     "adversarial_accuracy", row.adversarial, "ill_fitted", (int)row.ill,
-                     "invalid", (int)row.invalid, "failed", (int)row.failed);
+                     "mean_fitness", row.mean, "clean_accuracy", row.clean, "adversarial_accuracy",
+                     row.adversarial, "ill_fitted", (int)row.ill, "invalid", (int)row.invalid,
+                     "failed", (int)row.failed);
 }
 
 static json_t *outcome_json(const struct result_outcome *outcome)
@@ -358,7 +359,8 @@ static json_t *best_json(const struct report_best *best)
                               json_integer(best->champion.closed.generation.number));
     (void)json_object_set_new(out, "member", json_integer(best->champion.member));
     (void)json_object_set_new(out, "fitness", json_real(best->champion.fitness));
-    (void)json_object_set_new(out, "parameters", json_integer((json_int_t)best->graph.trained_count));
+    (void)json_object_set_new(out, "parameters",
+                              json_integer((json_int_t)best->graph.trained_count));
     (void)json_object_set_new(out, "macs", json_integer((json_int_t)best->graph.macs));
     if (best->has_test) {
         (void)json_object_set_new(out, "test", outcome_json(&best->test.outcome));

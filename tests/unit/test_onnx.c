@@ -2,8 +2,8 @@
  * Goal: an exported network computes what the engine's inference computes, for every kind of unit,
  * and what cannot be exported is refused. Method: random networks with random weights, exported,
  * read again and evaluated by plain loops that share nothing with the engine, against the inference
- * plan on the referee backend. With NERO_ONNX_OUT=FOLDER the files, inputs and logits are kept for
- * scripts/onnx-referee.
+ * plan on every backend of the build. With NERO_ONNX_OUT=FOLDER the files, inputs and logits are
+ * kept for scripts/onnx-referee.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -98,20 +98,43 @@ static void free_weights(struct weights *weights)
     free(weights->stats);
 }
 
+static const char *const BACKENDS[] = {"ref",
+#if NERO_HAVE_DNNL
+                                       "cpu"
+#endif
+};
+
+enum { BACKEND_COUNT = sizeof(BACKENDS) / sizeof(BACKENDS[0]) };
+
+static float *to_backend(struct backend *backend, const float *host, uint64_t count)
+{
+    float *data = backend->ops->mem_alloc(backend, count * sizeof(float) + 1);
+    struct nero_err err;
+
+    assert_non_null(data);
+    must(backend->ops->upload(backend, data, host, count * sizeof(float), &err), &err);
+    return data;
+}
+
 /* Logits of the engine's inference plan. */
-static void infer(const struct graph *graph, const struct weights *weights, const float *images,
-                  float *logits)
+static void infer(const char *name, const struct graph *graph, const struct weights *weights,
+                  const float *images, float *logits)
 {
     const struct net_options options = {.batch = BATCH};
     struct backend *backend;
     struct net *net;
     struct nero_err err;
+    float *trained;
+    float *stats;
 
-    must(backend_create("ref", &backend, &err), &err);
+    must(backend_create(name, &backend, &err), &err);
     must(net_create(graph, backend, &options, &net, &err), &err);
-    must(net_load(net, weights->trained, weights->stats, &err),
-         &err); /* ref memory is host memory */
+    trained = to_backend(backend, weights->trained, graph->trained_count);
+    stats = to_backend(backend, weights->stats, graph->stat_count);
+    must(net_load(net, trained, stats, &err), &err);
     must(net_forward(net, images, logits, &err), &err);
+    backend->ops->mem_free(backend, trained);
+    backend->ops->mem_free(backend, stats);
     net_destroy(net);
     backend_destroy(backend);
 }
@@ -164,17 +187,19 @@ static double difference(const struct graph *graph, uint64_t seed, struct used *
 
     make_weights(graph, seed, &weights);
     uniform(images, floats, 0.0, 1.0, seed, 1);
-    infer(graph, &weights, images, logits);
     bytes_init(&file, FILE_BYTES_MAX);
     must(onnx_write(graph, &weights.file, PROPERTIES, 2, &file, &err), &err);
     eval = onnx_eval_open(bytes_as_view(&file));
     assert_non_null(eval);
     count_used(eval, used);
     assert_int_equal(onnx_eval_run(eval, BATCH, images, again, BATCH * classes), 0);
-    for (size_t i = 0; i < (size_t)BATCH * classes; i++) {
-        double gap = fabs(again[i] - (double)logits[i]);
+    for (int b = 0; b < BACKEND_COUNT; b++) {
+        infer(BACKENDS[b], graph, &weights, images, logits);
+        for (size_t i = 0; i < (size_t)BATCH * classes; i++) {
+            double gap = fabs(again[i] - (double)logits[i]);
 
-        largest = gap <= largest ? largest : gap; /* NaN becomes the largest */
+            largest = gap <= largest ? largest : gap; /* NaN becomes the largest */
+        }
     }
     if (folder != NULL) {
         keep(folder, seed, "onnx", file.data, file.bytes);
