@@ -8,6 +8,7 @@
 #include "cmd_run.h"
 #include "dataset_store.h"
 #include "preset.h"
+#include "preset_cut.h"
 #include "run_create.h"
 #include "run_session.h"
 
@@ -90,6 +91,7 @@ int cmd_run(int argc, char **argv)
     const char *name = NULL;
     const char *seed_text = NULL;
     struct options_list sets = {.count = 0};
+    struct preset_cut cut = {.images = 0};
     const struct options_spec specs[] = {
         RUN_SESSION_OPTIONS(session),
         {"name", OPTIONS_STRING, "NAME", "the run's name (default: preset and random digits)", NULL,
@@ -98,6 +100,12 @@ int cmd_run(int argc, char **argv)
          &seed_text, 0},
         {"set", OPTIONS_LIST, "KEY=VALUE", "override a preset key, e.g. search.generations=5", NULL,
          &sets, 0},
+        {"lineages", OPTIONS_U64, "N", "independent searches that share queue and runners", NULL,
+         &cut.lineages, RUN_LINEAGES_MAX},
+        {"images", OPTIONS_U64, "N", "use N images, cut into parts as the preset's are", NULL,
+         &cut.images, JOB_IMAGES_MAX},
+        {"budget", OPTIONS_STRING, "KIND:N", "of a training; the cap is scaled with it", NULL,
+         &cut.budget, 0},
     };
     const struct options_command command = {
         .program = "nero-sched run",
@@ -106,7 +114,8 @@ int cmd_run(int argc, char **argv)
                  "given), local runners, live lines, a report, an audit. Ctrl-C leaves a run that\n"
                  "'nero-sched resume RUN' continues.",
         .examples = "  nero-sched run presets/demo.yaml --seed 1\n"
-                    "  nero-sched run presets/demo.yaml --set search.generations=5 --runners 1\n",
+                    "  nero-sched run presets/demo.yaml --set search.generations=5 --runners 1\n"
+                    "  nero-sched run presets/paper.yaml --images 512 --budget steps:5\n",
         .specs = specs,
         .spec_count = sizeof specs / sizeof specs[0],
         .arguments_min = 1,
@@ -127,6 +136,7 @@ int cmd_run(int argc, char **argv)
          options_parse_u64("--seed", seed_text, 0, UINT64_MAX, &seed, &err) != NERO_OK) ||
         cli_store_url(session.store, true, url, &err) != NERO_OK ||
         cli_open_store(url, true, &store, &err) != NERO_OK ||
+        preset_cut_apply(parsed.arguments[0], &cut, &sets, &err) != NERO_OK ||
         cmd_run_prepare(store, parsed.arguments[0], &sets, name, seed_text != NULL, seed, &preset,
                         &err) != NERO_OK) {
         storage_close(store);

@@ -16,6 +16,7 @@
 
 #include "nero/mem.h"
 #include "preset.h"
+#include "preset_cut.h"
 #include "tests/support/temp_folder.h"
 
 #define SHIPPED NERO_SOURCE_DIR "/presets/"
@@ -104,7 +105,7 @@ static void test_preset__all_shipped_ones_load(void **state)
         count++;
     }
     (void)closedir(presets);
-    assert_true(count >= 4);
+    assert_true(count >= 5);
 }
 
 static void test_preset__demo_values(void **state)
@@ -154,6 +155,36 @@ static void test_preset__overrides(void **state)
     assert_non_null(memmem(preset.record.preset.data, preset.record.preset.bytes,
                            "\n# override: search.generations=7\n", 34));
     preset_fini(&preset);
+}
+
+/* 43000, 3500, 3500 to 512 images; 600 and 1800 seconds to 5 and 15 steps. */
+static void test_preset__is_cut_in_proportion(void **state)
+{
+    struct options_list sets = {.values = {"search.generations=1"}, .count = 1};
+    struct preset_cut cut = {.images = 512, .budget = "steps:5", .lineages = 5};
+    struct preset preset;
+    struct nero_err err = {0};
+
+    (void)state;
+    assert_int_equal(preset_cut_apply(SHIPPED "paper.yaml", &cut, &sets, &err), NERO_OK);
+    assert_int_equal(preset_load(SHIPPED "paper.yaml", sets.values, sets.count, &preset, &err),
+                     NERO_OK);
+    assert_int_equal(preset.record.protocol.train_count, 440);
+    assert_int_equal(preset.record.protocol.control_count, 36);
+    assert_int_equal(preset.record.protocol.fitness_count, 36);
+    assert_int_equal(preset.record.search.budget.kind, JOB_STEPS);
+    assert_int_equal(preset.record.search.budget.amount, 5);
+    assert_int_equal(preset.record.search.budget_cap, 15);
+    assert_int_equal(preset.record.search.lineages, 5);
+    assert_int_equal(preset.record.search.generations, 1);
+    preset_fini(&preset);
+    sets.count = 0;
+    cut = (struct preset_cut){.images = 50001};
+    assert_int_equal(preset_cut_apply(SHIPPED "paper.yaml", &cut, &sets, &err), NERO_INVALID);
+    assert_non_null(strstr(err.message, "50000"));
+    cut = (struct preset_cut){.budget = "hours:1"};
+    assert_int_equal(preset_cut_apply(SHIPPED "paper.yaml", &cut, &sets, &err), NERO_INVALID);
+    assert_non_null(strstr(err.message, "--budget"));
 }
 
 static void test_preset__refuses_bad_overrides(void **state)
@@ -313,6 +344,7 @@ int main(void)
         cmocka_unit_test(test_preset__all_shipped_ones_load),
         cmocka_unit_test(test_preset__demo_values),
         cmocka_unit_test(test_preset__overrides),
+        cmocka_unit_test(test_preset__is_cut_in_proportion),
         cmocka_unit_test(test_preset__refuses_bad_overrides),
         cmocka_unit_test(test_preset__refuses_with_file_key_and_reason),
         cmocka_unit_test(test_preset__missing_file),
