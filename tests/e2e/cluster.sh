@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# Goal: the README's local cluster works as written: serve, submit (a search and a single evaluation),
+# remote runners enrolled by one-time tokens, status, watch, cancel, audit. Method: real processes, a
+# real Redis on a port of its own.
+#   cluster.sh SOURCE_DIR BINARY_DIR
+set -euo pipefail
+source=$1
+export PATH=$2:$PATH
+work=$(mktemp -d)
+export XDG_DATA_HOME=$work/data XDG_STATE_HOME=$work/state XDG_CACHE_HOME=$work/cache
+pids=()
+cleanup() {
+  local pid
+  for pid in "${pids[@]}"; do
+    kill -9 "$pid" 2>/dev/null || true
+  done
+  rm -rf "$work"
+}
+trap cleanup EXIT
+fail() {
+  echo "FAILED: $*"
+  tail -n 15 "$work"/*.log
+  exit 1
+}
+wait_for() { # SECONDS COMMAND...: until it succeeds
+  local tries=$(($1 * 10))
+  shift
+  until "$@" >/dev/null 2>&1; do
+    tries=$((tries - 1))
+    [ "$tries" -gt 0 ] || fail "waited in vain for: $*"
+    sleep 0.1
+  done
+}
+
+port=$((20000 + RANDOM % 20000))
+export NERO_REDIS=redis://127.0.0.1:$port/0 NERO_STORE=file://$work/store NERO_LOG=info
+redis-server --bind 127.0.0.1 --port "$port" --dir "$work" --save '' --maxmemory-policy noeviction \
+  >"$work/redis.log" &
+pids+=($!)
+wait_for 10 redis-cli -p "$port" ping
+
+nero-sched serve --lease-ms 2000 >"$work/serve.log" 2>&1 &
+serve=$!
+pids+=("$serve")
+nero-sched submit "$source/presets/smoke.yaml" --name first --seed 5 || fail "submit"
+wait_for 10 nero-sched status first
+
+# Two remote runners, each with a token of its own; a third with a used one is turned away.
+for number in 1 2; do
+  token=$(nero-sched keys token) || fail "keys token"
+  cp "$token" "$work/token$number"
+  nero-runner --run first --join-token "$token" --backend ref --beat-ms 200 \
+    >"$work/runner$number.log" 2>&1 &
+  pids+=($!)
+done
+finished() { nero-sched status first --json | grep -q '"state":"finished"'; }
+wait_for 60 finished
+if timeout 20 nero-runner --run first --join-token "$work/token1" --once >"$work/used.log" 2>&1; then
+  fail "a spent token was accepted"
+fi
+nero-sched watch first --once | grep -q completed || fail "watch shows no completed job"
+nero-sched show first | grep -q "best individual" || fail "show"
+
+# A single evaluation of a genotype made by hand, in a run of its own.
+nero-sched genotype new --preset "$source/presets/smoke.yaml" --seed 4 >"$work/mine.txt"
+nero-sched submit "$source/presets/smoke.yaml" --name single --genotype "$work/mine.txt" \
+  --budget steps:4 --seed 1 || fail "submit --genotype"
+nero-runner --run single --join-token "$(nero-sched keys token)" --backend ref \
+  >"$work/runner3.log" 2>&1 &
+pids+=($!)
+evaluated() { nero-sched show single | grep -q "^evaluation:"; }
+wait_for 30 evaluated
+
+# A run that nobody works on is cancelled, and its scheduler stopped resumable.
+nero-sched submit "$source/presets/smoke.yaml" --name third --seed 6
+wait_for 10 nero-sched status third
+nero-sched cancel third --why "not wanted" || fail "cancel"
+kill -TERM "$serve"
+code=0
+wait "$serve" || code=$?
+[ "$code" -eq 75 ] || fail "serve ended with $code"
+
+nero-sched audit "$work/store" --root-key "$work/data/nero/keys/root.key.pub" >"$work/audit.log" ||
+  fail "audit"
+echo "served, submitted, enrolled, evaluated, cancelled, audited"
