@@ -206,7 +206,9 @@ bool s3_metadata_uri_is_allowed(const char *uri)
             const char *rest = uri + bytes;
 
             rest += *rest == ':' ? 1 + strspn(rest + 1, "0123456789") : 0;
-            return *rest == '/' || *rest == 0;
+            if (*rest == '/' || *rest == 0) {
+                return true;
+            }
         }
     }
     return false;

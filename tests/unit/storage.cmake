@@ -1,8 +1,8 @@
 foreach(stem storage storage_fault storage_retry)
   nero_test(test_${stem} SOURCES test_${stem}.c LINK nero_storage LABEL quick)
 endforeach()
-foreach(stem s3_sign s3_xml)
-  nero_test(test_${stem} SOURCES test_${stem}.c LINK nero_storage LABEL quick
+foreach(stem s3_config s3_credentials s3_sign s3_xml)
+  nero_test(test_${stem} SOURCES test_${stem}.c ../support/temp_folder.c LINK nero_storage LABEL quick
     INCLUDE ${CMAKE_SOURCE_DIR}/storage)
 endforeach()
 # The system calls of the folder store go through the test, which makes them fail.
