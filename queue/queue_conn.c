@@ -244,7 +244,12 @@ static enum nero_status connect_transport(struct queue_conn *conn, struct nero_e
         return err_set(err, NERO_NO_MEMORY, 0, "connect to Redis: no memory");
     }
     if (conn->context->err != 0) {
-        err_set(err, NERO_UNAVAILABLE, errno, "connect to Redis at %s: %s", where,
+        char port[16] = "";
+
+        if (conn->path[0] == '\0') {
+            (void)snprintf(port, sizeof port, ":%d", conn->port);
+        }
+        err_set(err, NERO_UNAVAILABLE, errno, "connect to Redis at %s%s: %s", where, port,
                 conn->context->errstr);
         queue_conn_close(conn);
         return NERO_UNAVAILABLE;

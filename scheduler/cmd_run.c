@@ -7,6 +7,7 @@
 #include "cli.h"
 #include "cmd_run.h"
 #include "dataset_store.h"
+#include "evolve/evolve.h"
 #include "preset.h"
 #include "preset_cut.h"
 #include "run_create.h"
@@ -41,6 +42,40 @@ static enum nero_status fill_record(struct storage *store, struct preset *preset
                                  err);
 }
 
+/* What can only be said once the data set is known: the parts fit, the networks have its classes. */
+static enum nero_status check_fit(struct storage *store, const struct preset *preset,
+                                  struct nero_err *err)
+{
+    const struct job_protocol *protocol = &preset->record.protocol;
+    uint64_t wanted = (uint64_t)protocol->train_count + protocol->control_count +
+                      protocol->fitness_count;
+    struct grammar grammar = {.rule_count = 0};
+    struct evolve_run run = {.record = &preset->record, .grammar = &grammar};
+    struct run_dataset dataset;
+    enum nero_status status = dataset_store_get(store, &protocol->dataset, &dataset, err);
+
+    if (status != NERO_OK) {
+        return status;
+    }
+    if (wanted > dataset.train_count) {
+        return err_set(err, NERO_INVALID, 0,
+                       "protocol: train_count + control_count + fitness_count = %" PRIu64
+                       ", but data set %s has %" PRIu32 " training images",
+                       wanted, dataset.name, dataset.train_count);
+    }
+    run.channels = dataset.channels;
+    run.height = dataset.height;
+    run.width = dataset.width;
+    run.classes = dataset.classes;
+    run.test_count = dataset.test_count;
+    status = grammar_parse("grammar", preset->record.grammar, &grammar, err);
+    if (status == NERO_OK) {
+        status = evolve_check(&run, err);
+    }
+    grammar_fini(&grammar);
+    return status;
+}
+
 /* Preset to a run in the store, shared with submit. */
 enum nero_status cmd_run_prepare(struct storage *store, const char *preset_path,
                                  const struct options_list *sets, const char *name, bool has_seed,
@@ -49,10 +84,26 @@ enum nero_status cmd_run_prepare(struct storage *store, const char *preset_path,
     if (preset_load(preset_path, sets->values, sets->count, preset, err) != NERO_OK) {
         return err->status;
     }
-    if (fill_record(store, preset, preset_path, name, has_seed, seed, err) != NERO_OK) {
+    if (fill_record(store, preset, preset_path, name, has_seed, seed, err) != NERO_OK ||
+        check_fit(store, preset, err) != NERO_OK) {
         preset_fini(preset);
+        return err_wrap(err, "%s", preset_path);
+    }
+    return NERO_OK;
+}
+
+/* A Redis that cannot be used is told before the run exists. */
+static enum nero_status check_redis(const char *url, struct nero_err *err)
+{
+    struct queue *queue;
+
+    if (url == NULL || url[0] == '\0') {
+        return NERO_OK; /* a private one will be started */
+    }
+    if (queue_open(url, &queue, err) != NERO_OK) {
         return err->status;
     }
+    queue_close(queue);
     return NERO_OK;
 }
 
@@ -64,7 +115,8 @@ static int start_run(const char *command, struct storage *store, const char *url
     struct nero_err err;
     bool created;
 
-    if (cli_root_key(true, &root, &created, &err) != NERO_OK ||
+    if (check_redis(session->local.redis_url, &err) != NERO_OK ||
+        cli_root_key(true, &root, &created, &err) != NERO_OK ||
         run_create(store, &preset->record, &root, &run_key, &err) != NERO_OK) {
         return cli_fail(command, &err);
     }

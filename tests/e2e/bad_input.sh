@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# Goal: bad input to `run` and `nero-runner` gives a message that names file, key and reason, the
+# documented exit code, and leaves nothing half-made. Method: one mistake at a time in a good preset.
+#   bad_input.sh SOURCE_DIR BINARY_DIR
+set -euo pipefail
+export PATH=$2:$PATH
+work=$(mktemp -d)
+export XDG_DATA_HOME=$work/data XDG_STATE_HOME=$work/state XDG_CACHE_HOME=$work/cache
+redis=
+cleanup() {
+  [ -z "$redis" ] || kill -9 "$redis" 2>/dev/null || true
+  rm -rf "$work"
+}
+trap cleanup EXIT
+cp "$1"/presets/smoke.* "$work"
+cp -r "$1/data" "$work/shipped"
+cases=0
+
+# A mistake must be refused with CODE and a message that holds all WORDS, and leave no run behind.
+refused() { # CODE WORDS -- COMMAND...
+  local code=$1 words=() got=0
+  shift
+  while [ "$1" != -- ]; do
+    words+=("$1")
+    shift
+  done
+  shift
+  timeout 60 "$@" >"$work/out" 2>&1 || got=$?
+  [ "$got" -eq "$code" ] || { echo "FAILED: exit code $got, not $code: $*"; cat "$work/out"; exit 1; }
+  for word in "${words[@]}"; do
+    grep -qF -- "$word" "$work/out" ||
+      { echo "FAILED: no word of '$word': $*"; cat "$work/out"; exit 1; }
+  done
+  if [ -n "$(find "$work/data" -path '*/runs/*' -type f 2>/dev/null)" ]; then
+    echo "FAILED: something was left in the store: $*"
+    exit 1
+  fi
+  cases=$((cases + 1))
+}
+edited() { # SED EXPRESSION: the preset with one line changed
+  sed "$1" "$work/smoke.yaml" >"$work/edited.yaml"
+}
+run=(nero-sched run "$work/edited.yaml" --name bad --runners 1)
+
+edited 's/^  lambda: 2/  lamda: 2/'
+refused 2 edited.yaml lamda -- "${run[@]}"
+edited 's/^  lambda: 2/  lambda: many/'
+refused 2 edited.yaml lambda many -- "${run[@]}"
+edited 's/^  lambda: 2/  lambda: 0/'
+refused 2 lambda -- "${run[@]}"
+edited 's/grammar: smoke.bnf/grammar: none.bnf/'
+refused 2 none.bnf -- "${run[@]}"
+edited 's/grammar: smoke.bnf/grammar: broken.bnf/'
+echo '<features> ::= <nothing>' >"$work/broken.bnf"
+refused 2 broken.bnf nothing -- "${run[@]}"
+printf '<features> ::= <a>\n<a> ::= <b>\n<b> ::= <a>\n' >"$work/broken.bnf"
+refused 2 broken.bnf -- "${run[@]}"
+edited 's/dataset: .*/dataset: no-such-set/'
+refused 2 no-such-set -- "${run[@]}"
+edited 's/train_count: 320/train_count: 32000/'
+refused 2 train -- "${run[@]}"
+
+cp "$work/smoke.yaml" "$work/edited.yaml"
+truncate -s -5 "$work/shipped/cifar10-small-train.bin"
+refused 2 "whole records" -- env NERO_DATA="$work/shipped" "${run[@]}"
+refused 2 "seed" -- "${run[@]}" --seed minus-one
+refused 2 "No such file" -- nero-sched resume no-such-run --store "file://$work/none"
+: >"$work/plain-file"
+refused 2 plain-file -- "${run[@]}" --store "file://$work/plain-file/store"
+refused 2 "gopher" -- "${run[@]}" --store gopher://somewhere
+
+
+refused 3 "127.0.0.1:9" -- "${run[@]}" --redis redis://127.0.0.1:9/0
+port=$((20000 + RANDOM % 20000))
+redis-server --bind 127.0.0.1 --port "$port" --dir "$work" --save '' --maxmemory 50mb \
+  --maxmemory-policy allkeys-lru >/dev/null &
+redis=$!
+for _ in $(seq 100); do redis-cli -p "$port" ping >/dev/null 2>&1 && break; sleep 0.1; done
+refused 2 "noeviction" -- "${run[@]}" --redis "redis://127.0.0.1:$port/0"
+mkdir "$work/store"
+runner=(nero-runner --redis "redis://127.0.0.1:$port/0" --store "file://$work/store" --run bad --once)
+head -c 32 /dev/urandom >"$work/token"
+chmod 600 "$work/token"
+refused 2 "noeviction" -- "${runner[@]}" --join-token "$work/token"
+refused 2 "$work/none" -- "${runner[@]}" --join-token "$work/none"
+echo "$cases mistakes, each refused with its reason"
