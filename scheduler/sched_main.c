@@ -38,7 +38,8 @@ static void print_usage(FILE *out)
     }
     (void)fputs("\n'nero-sched COMMAND --help' tells more.\n"
                 "\nenvironment: NERO_STORE and NERO_REDIS stand for --store and --redis; "
-                "NERO_LOG is the\nlog level (debug, info, warn, error), NERO_LOG_FORMAT text or json.\n"
+                "NERO_LOG is the\n"
+                "log level (debug, info, warn, error), NERO_LOG_FORMAT text or json.\n"
                 "\nexit codes: 0 done; 1 a finding (audit, check); 2 bad input; 3 store or Redis\n"
                 "unavailable; 75 stopped and resumable.\n",
                 out);
