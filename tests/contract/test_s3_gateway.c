@@ -1,0 +1,252 @@
+/*
+ * Goal: what is particular to s3:// against a real gateway: clocks, refusals, styles, large
+ * objects, names of others, a missing bucket. Method: stores opened with options of the test's own.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "storage_s3.h"
+#include "tests/support/rgw.h"
+
+enum { PART_BYTES = 128 * 1024, LARGE_BYTES = 5 * PART_BYTES + 77 };
+
+static struct rgw gateway;
+static struct nero_err err;
+
+static struct variable {
+    const char *name;
+    const char *value;
+} changed;
+
+static const char *get_variable(void *context, const char *name)
+{
+    (void)context;
+    return changed.name != NULL && strcmp(changed.name, name) == 0 ? changed.value : getenv(name);
+}
+
+static const struct s3_environment environment = {.get = get_variable};
+
+static int64_t off_ms;
+
+static int64_t off_wall_ms(void *context)
+{
+    (void)context;
+    return clock_wall_ms(clock_system()) + off_ms;
+}
+
+static void no_sleep(void *context, int64_t ms)
+{
+    (void)context;
+    (void)ms;
+}
+
+static const struct clock_source off_clock = {.wall_ms = off_wall_ms, .sleep_ms = no_sleep};
+
+static enum nero_status open_store(const char *url, bool create, struct storage **out)
+{
+    struct storage_s3_options options = storage_s3_defaults();
+
+    options.client.environment = &environment;
+    options.client.clock = &off_clock;
+    options.client.http.request_ms = 20000;
+    options.part_bytes = PART_BYTES;
+    options.multipart_bytes = PART_BYTES;
+    return storage_s3_open_with(url, &options, create, out, &err);
+}
+
+static struct storage *open_good(const char *url)
+{
+    struct storage *store = NULL;
+
+    assert_int_equal(open_store(url, true, &store), NERO_OK);
+    return store;
+}
+
+static int reset(void **state)
+{
+    (void)state;
+    changed = (struct variable){0};
+    off_ms = 0;
+    return 0;
+}
+
+/* 15 min are allowed; the first refusal tells by how much we are wrong, in both directions. */
+static void test_s3__a_wrong_clock_is_corrected(void **state)
+{
+    static const int64_t hours[] = {1, -1, 24 * 400};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof hours / sizeof hours[0]; i++) {
+        struct storage *store;
+
+        off_ms = hours[i] * 3600 * 1000;
+        store = open_good("s3://gateway/clock");
+        assert_int_equal(storage_put(store, "k", bytes_view_str("v"), &err), NERO_OK);
+        off_ms = 0; /* and again, when somebody sets it right */
+        assert_int_equal(storage_head(store, "k", NULL, &err), NERO_OK);
+        storage_close(store);
+    }
+}
+
+static void test_s3__refusals(void **state)
+{
+    struct storage *store = NULL;
+
+    (void)state;
+    assert_int_equal(open_store("s3://no-such-bucket", false, &store), NERO_NOT_FOUND);
+    changed = (struct variable){"AWS_SECRET_ACCESS_KEY", "wrong"};
+    assert_int_equal(open_store("s3://gateway", true, &store), NERO_DENIED);
+    assert_null(strstr(err.message, "wrong"));
+    changed = (struct variable){"AWS_SESSION_TOKEN", "bogus"};
+    assert_true(open_store("s3://gateway", true, &store) != NERO_OK);
+    changed = (struct variable){"AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1"};
+    assert_int_equal(open_store("s3://gateway", true, &store), NERO_UNAVAILABLE);
+    assert_null(store);
+}
+
+static void test_s3__a_vanished_bucket_is_no_absence(void **state)
+{
+    struct storage *store = open_good("s3://vanishing");
+    struct bytes out;
+
+    (void)state;
+    bytes_init(&out, 100);
+    assert_int_equal(storage_head(store, "k", NULL, &err), NERO_NOT_FOUND);
+    assert_true(rgw_admin(&gateway, (const char *[]){"bucket", "rm", "--bucket=vanishing", NULL}));
+    assert_int_equal(storage_head(store, "k", NULL, &err), NERO_UNAVAILABLE);
+    assert_int_equal(storage_get(store, "k", &out, NULL, &err), NERO_UNAVAILABLE);
+    assert_int_equal(storage_put(store, "k", bytes_view_str("v"), &err), NERO_UNAVAILABLE);
+    storage_close(store);
+    bytes_fini(&out);
+}
+
+static void test_s3__virtual_hosts(void **state)
+{
+    char endpoint[64];
+    struct storage *store;
+    struct bytes out;
+
+    (void)state;
+    store = open_good("s3://gateway/style");
+    assert_int_equal(storage_put(store, "k", bytes_view_str("v"), &err), NERO_OK);
+    storage_close(store);
+    (void)snprintf(endpoint, sizeof endpoint, "http://localhost:%d", gateway.port);
+    (void)setenv("NERO_S3_STYLE", "virtual", 1);
+    changed = (struct variable){"AWS_ENDPOINT_URL_S3", endpoint};
+    store = open_good("s3://gateway/style");
+    (void)unsetenv("NERO_S3_STYLE");
+    bytes_init(&out, 10);
+    assert_int_equal(storage_get(store, "k", &out, NULL, &err), NERO_OK);
+    assert_int_equal(out.bytes, 1);
+    storage_close(store);
+    bytes_fini(&out);
+}
+
+/* Every length around a part's, written in parts and read in ranges. */
+static void test_s3__large_objects(void **state)
+{
+    static const size_t sizes[] = {PART_BYTES - 1,     PART_BYTES,     PART_BYTES + 1,
+                                   2 * PART_BYTES - 1, 2 * PART_BYTES, LARGE_BYTES};
+    struct storage *store = open_good("s3://gateway/large");
+    uint8_t *data = malloc(LARGE_BYTES);
+
+    (void)state;
+    for (size_t i = 0; i < LARGE_BYTES; i++) {
+        data[i] = (uint8_t)(i >> 9 ^ i * 7);
+    }
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        struct storage_info info;
+        struct bytes out;
+
+        assert_int_equal(storage_put(store, "k", bytes_view_of(data, sizes[i]), &err), NERO_OK);
+        bytes_init(&out, sizes[i]);
+        assert_int_equal(storage_get(store, "k", &out, &info, &err), NERO_OK);
+        assert_int_equal(out.bytes, sizes[i]);
+        assert_int_equal(info.bytes, sizes[i]);
+        assert_memory_equal(out.data, data, sizes[i]);
+        bytes_clear(&out);
+        assert_int_equal(storage_get_range(store, "k", 5, PART_BYTES + 9, &out, NULL, &err),
+                         NERO_OK);
+        assert_memory_equal(out.data, data + 5, out.bytes);
+        bytes_fini(&out);
+        bytes_init(&out, sizes[i] - 1);
+        assert_int_equal(storage_get(store, "k", &out, NULL, &err), NERO_TOO_BIG);
+        assert_int_equal(out.bytes, 0);
+        bytes_fini(&out);
+        /* its ETag is no digest of the content, and works all the same */
+        assert_int_equal(storage_put_if_match(store, "k", bytes_view_str("small"), info.etag, &err),
+                         NERO_OK);
+        assert_int_equal(storage_put_if_match(store, "k", bytes_view_str("x"), info.etag, &err),
+                         NERO_CONFLICT);
+    }
+    storage_close(store);
+    free(data);
+}
+
+/* What others have put into the bucket under names that are no keys. */
+static void test_s3__names_of_others_are_not_listed(void **state)
+{
+    static const char *const names[] = {"others/",     "others/a b", "others/\xc3\xa4",
+                                        "others/x//y", "others/~z",  "others/a%2Fb",
+                                        "othersx"};
+    struct storage *store = open_good("s3://gateway/others");
+    struct s3_client_options options = storage_s3_defaults().client;
+    struct storage_list list;
+    struct s3_client *client;
+
+    (void)state;
+    assert_int_equal(s3_client_open("s3://gateway", "gateway", &options, &client, &err), NERO_OK);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        struct s3_call call = {.method = "PUT", .key = names[i], .is_write = true};
+        struct s3_http_answer answer;
+
+        assert_int_equal(s3_client_send(client, &call, &answer, NULL, &err), NERO_OK);
+        s3_http_answer_fini(&answer);
+    }
+    s3_client_close(client);
+    assert_int_equal(storage_put(store, "a/b", bytes_view_str("1"), &err), NERO_OK);
+    assert_int_equal(storage_put(store, "z", bytes_view_str("22"), &err), NERO_OK);
+    assert_int_equal(storage_list_page(store, "", NULL, 2, &list, &err), NERO_OK);
+    assert_int_equal(list.count, 2);
+    assert_string_equal(list.entries[0].key, "a/b");
+    assert_string_equal(list.entries[1].key, "z");
+    assert_int_equal(list.entries[1].bytes, 2);
+    storage_list_fini(&list);
+    storage_close(store);
+}
+
+static int start(void **state)
+{
+    (void)state;
+    rgw_start(&gateway);
+    rgw_set_environment(&gateway);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    rgw_stop(&gateway);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_s3__a_wrong_clock_is_corrected, reset),
+        cmocka_unit_test_setup(test_s3__refusals, reset),
+        cmocka_unit_test_setup(test_s3__a_vanished_bucket_is_no_absence, reset),
+        cmocka_unit_test_setup(test_s3__virtual_hosts, reset),
+        cmocka_unit_test_setup(test_s3__large_objects, reset),
+        cmocka_unit_test_setup(test_s3__names_of_others_are_not_listed, reset),
+    };
+
+    return cmocka_run_group_tests(tests, start, stop);
+}
