@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "contract.h"
+#include "nero/storage_probe.h"
 
 enum { BIG_BYTES = 64 * 1024 * 1024 };
 
@@ -279,6 +280,21 @@ static void test_storage__big_object(void **state)
     free(data);
 }
 
+static void test_storage__the_probe_trusts_it_and_leaves_nothing(void **state)
+{
+    struct storage_probe seen;
+    struct storage_list list;
+
+    (void)state;
+    assert_int_equal(storage_probe(contract.store, &seen, &contract.err), NERO_OK);
+    assert_string_equal(seen.why, "");
+    assert_true(seen.trusted && seen.replaces_matched && seen.misses_matched);
+    assert_int_equal(storage_list_page(contract.store, "", NULL, 10, &list, &contract.err),
+                     NERO_OK);
+    assert_int_equal(list.count, 0);
+    storage_list_fini(&list);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -290,6 +306,7 @@ int main(int argc, char **argv)
         CONTRACT_TEST(test_storage__bad_keys_are_refused_by_every_operation),
         CONTRACT_TEST(test_storage__a_key_is_no_folder),
         CONTRACT_TEST(test_storage__big_object),
+        CONTRACT_TEST(test_storage__the_probe_trusts_it_and_leaves_nothing),
     };
 
     return CONTRACT_RUN(argc, argv, tests);

@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "nero/storage_probe.h"
 #include "nero/storage_retry.h"
 #include "proxy.h"
 #include "storage_s3.h"
@@ -405,6 +406,30 @@ static void test_s3__every_operation_under_every_fault(void **state)
     assert_true(checks > PROXY_FAULTS * OPERATIONS * 2);
 }
 
+/* A store that lies about conditions is caught, and an outage is no verdict. */
+static void test_storage_probe__catches_a_liar(void **state)
+{
+    struct bench bench = {.fault = PROXY_FAULTS}; /* for a prefix of its own */
+    struct storage_probe seen;
+    struct nero_err err;
+
+    (void)state;
+    assert_true(open_bench(&bench));
+    assert_int_equal(storage_probe(bench.store, &seen, &err), NERO_OK);
+    assert_true(seen.trusted);
+    proxy_set(bench.proxy, PROXY_LIE, 0, -1);
+    assert_int_equal(storage_probe(bench.store, &seen, &err), NERO_OK);
+    assert_false(seen.trusted || seen.creates_once || seen.race_has_one || seen.replaces_matched);
+    assert_true(seen.reads_writes && seen.lists_writes && seen.keeps_odd_keys);
+    assert_non_null(strstr(seen.why, "If-None-Match is ignored"));
+    proxy_set(bench.proxy, PROXY_503_XML, 0, -1);
+    assert_int_equal(storage_probe(bench.store, &seen, &err), NERO_UNAVAILABLE);
+    storage_close(bench.retrying);
+    storage_close(bench.store);
+    storage_close(bench.direct);
+    proxy_stop(bench.proxy);
+}
+
 static int start(void **state)
 {
     (void)state;
@@ -423,6 +448,7 @@ static int stop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_storage_probe__catches_a_liar),
         cmocka_unit_test(test_s3__every_operation_under_every_fault),
     };
 
