@@ -31,7 +31,7 @@ endfunction()
 #           [INCLUDE dirs ...]): a cmocka program that is also a ctest. Exit 77 is a skip. LABEL may be
 #           a list: "quick;threads" also runs under the thread sanitizer.
 function(nero_test name)
-  cmake_parse_arguments(ARG "" "LABEL;TIMEOUT" "SOURCES;LINK;INCLUDE" ${ARGN})
+  cmake_parse_arguments(PARSE_ARGV 1 ARG "" "LABEL;TIMEOUT" "SOURCES;LINK;INCLUDE")
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 60)
   endif()

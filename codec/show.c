@@ -147,22 +147,34 @@ static enum nero_status show_record(const char *name, void (*fields)(struct reco
     return r.status;
 }
 
+/* Bytes that are no record of their kind are shown as bytes; a lack of memory is a failure. */
+static void show_fails(struct record *r, const struct nero_err *why)
+{
+    if (why->status == NERO_NO_MEMORY && r->status == NERO_OK) {
+        *r->err = *why;
+        r->status = why->status;
+    }
+}
+
 /* A genotype is shown as its text. */
 static bool show_genotype(struct record *r, const char *field, struct bytes_view bytes)
 {
     struct genotype genotype;
-    struct nero_err unused;
+    struct nero_err why;
     struct bytes text;
-    bool shown = false;
+    bool shown;
 
-    if (genotype_decode(bytes, &genotype, &unused) != NERO_OK) {
+    if (genotype_decode(bytes, &genotype, &why) != NERO_OK) {
+        show_fails(r, &why);
         return false;
     }
     bytes_init(&text, GENOTYPE_TEXT_BYTES_MAX);
-    if (genotype_print_text(&genotype, &text, &unused) == NERO_OK) {
+    shown = genotype_print_text(&genotype, &text, &why) == NERO_OK;
+    if (shown) {
         record_json_lead(r, field);
         record_json_text(r, bytes_as_view(&text));
-        shown = true;
+    } else {
+        show_fails(r, &why);
     }
     bytes_fini(&text);
     genotype_fini(&genotype);
@@ -174,7 +186,7 @@ static bool show_nested(struct record *r, const char *field, struct bytes_view b
 {
     void (*fields)(struct record * r) = NULL;
     struct bytes json;
-    struct nero_err unused;
+    struct nero_err why;
     bool shown;
 
     if (field == NULL || bytes.bytes == 0) {
@@ -195,12 +207,14 @@ static bool show_nested(struct record *r, const char *field, struct bytes_view b
         return false;
     }
     bytes_init(&json, r->json->bytes_max);
-    shown = show_record(field, fields, bytes, &json, &unused) == NERO_OK;
+    shown = show_record(field, fields, bytes, &json, &why) == NERO_OK;
     if (shown) {
         record_json_lead(r, field);
         if (record_ok(r)) {
             r->status = bytes_append(r->json, json.data, json.bytes, r->err);
         }
+    } else {
+        show_fails(r, &why);
     }
     bytes_fini(&json);
     return shown;

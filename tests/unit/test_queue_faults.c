@@ -146,7 +146,7 @@ static void test_queue_faults__wait_ends_with_the_doorbell(void **state)
 
     (void)state;
     queue_use_clock(other, queue_lua_clock);
-    Q->conn.command_ms = 100; /* shorter than the wait: the deadline must allow for it */
+    Q->conn.command_ms = 300; /* shorter than the wait: the deadline must allow for it */
     OK(queue_wait(Q, RUN, 400, E));
     assert_true(clock_seconds_since(clock, start) >= 0.4);
     OK(queue_wait(Q, RUN, 0, E)); /* not for ever */
