@@ -27,7 +27,7 @@ FNR == 801 { report(FNR, "file of more than 800 lines") }
         in_comment = 1
     }
     sub(/\/\/.*/, "", line)
-    if (FILENAME ~ /\.(c|h|cu|cuh)$/) {
+    if (FILENAME ~ /\.(c|h|cu|cuh|inc)$/) {
         if (line ~ /(^|[^A-Za-z0-9_])(atoi|atol|sprintf|vsprintf|strcpy|strcat|strtok|gets)[ ]*\(/) {
             report(FNR, "banned function: " $0)
         }
@@ -38,7 +38,7 @@ FNR == 801 { report(FNR, "file of more than 800 lines") }
             report(FNR, "typedef of a struct")
         }
     }
-    if (FILENAME ~ /\.(c|cu)$/) {
+    if (FILENAME ~ /\.(c|cu|inc)$/) {
         opened = gsub(/\{/, "{", line)
         closed = gsub(/\}/, "}", line)
         if (depth == 0 && opened > 0) {

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$1"
 failed=0
 
-mapfile -t sources < <(git ls-files '*.c' '*.h' '*.cu' '*.cuh' '*.lua')
+mapfile -t sources < <(git ls-files '*.c' '*.h' '*.cu' '*.cuh' '*.inc' '*.lua')
 [ "${#sources[@]}" -gt 50 ] || { echo "only ${#sources[@]} sources found"; exit 1; }
 findings=$(LC_ALL=C.UTF-8 awk -f tests/lint/style.awk "${sources[@]}" |
   grep -v -F -f <(sed -e 's/#.*//' -e '/^[[:space:]]*$/d' tests/lint/exceptions.txt) || true)

@@ -6,7 +6,9 @@ target_compile_definitions(test_tiny_run PRIVATE NERO_SOURCE_DIR="${CMAKE_SOURCE
 target_link_libraries(test_tiny_run PUBLIC nero_queue nero_storage nero_codec nero_base)
 
 nero_test(test_enrol SOURCES test_enrol.c LINK test_tiny_run LABEL quick)
-foreach(stem beat ckpt data)
+nero_test(test_runner_beat SOURCES test_runner_beat.c LINK nero_runner test_tiny_run
+  LABEL "quick;threads")
+foreach(stem ckpt data)
   nero_test(test_runner_${stem} SOURCES test_runner_${stem}.c LINK nero_runner test_tiny_run
     LABEL quick)
 endforeach()

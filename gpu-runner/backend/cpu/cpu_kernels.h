@@ -1,6 +1,6 @@
 /*
  * The loops of the CPU backend that are not oneDNN's: plain C, compiled once per instruction set
- * (cpu_kernels_base.c, _v3.c, _v4.c include cpu_kernels_body.h) and chosen at run time by the ISA
+ * (cpu_kernels_base.c, _v3.c, _v4.c include cpu_kernels_body.inc) and chosen at run time by the ISA
  * that oneDNN reports, so that one variable (DNNL_MAX_CPU_ISA) and one name in `describe` rule
  * both.
  *
@@ -84,7 +84,7 @@ struct cpu_kernels {
     void (*avg_pool_grad)(const struct cpu_pool_plane *plane, const float *dy, float *dx);
 
     /*
-     * Winograd, or all NULL in sets that lack it (cpu_kernels_winograd.h). The input's gradient is
+     * Winograd, or all NULL in sets that lack it (cpu_kernels_winograd.inc). The input's gradient is
      * a forward from dy with filters made with `backward`, c and k, in and out exchanged, and 2 -
      * pad. u: winograd_filter_floats(). scratch: winograd_scratch_floats().
      */

@@ -4,5 +4,5 @@
 #pragma GCC target("arch=x86-64-v3")
 #define CPU_KERNELS_NAME "avx2"
 #define CPU_KERNELS_SYMBOL cpu_kernels_v3
-#include "cpu_kernels_body.h"
+#include "cpu_kernels_body.inc"
 #endif

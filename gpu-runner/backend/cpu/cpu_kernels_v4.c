@@ -4,5 +4,5 @@
 #pragma GCC target("arch=x86-64-v4,prefer-vector-width=512")
 #define CPU_KERNELS_NAME "avx512"
 #define CPU_KERNELS_SYMBOL cpu_kernels_v4
-#include "cpu_kernels_body.h"
+#include "cpu_kernels_body.inc"
 #endif

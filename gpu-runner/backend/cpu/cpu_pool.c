@@ -1,4 +1,4 @@
-/* Pooling, on the kernels of cpu_kernels_pool.h, plane by plane; the layout stays the input's. */
+/* Pooling, on the kernels of cpu_kernels_pool.inc, plane by plane; the layout stays the input's. */
 #include <stdlib.h>
 
 #include "nero/mem.h"

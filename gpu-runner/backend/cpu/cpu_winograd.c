@@ -1,6 +1,6 @@
 /*
  * 3x3 convolutions of stride 1 between multiples of 16 channels, by the Winograd kernels of
- * cpu_kernels_winograd.h; everything else is cpu_conv.c's. An input that is not in blocks is copied
+ * cpu_kernels_winograd.inc; everything else is cpu_conv.c's. An input that is not in blocks is copied
  * to blocks inside the scratch.
  *
  * Scratch: the kernels' own part, transformed filters (training), source or its gradient in blocks
