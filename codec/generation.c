@@ -60,14 +60,17 @@ static void verdict_fields(struct record *r, struct generation_member *member)
     record_leave(r);
 }
 
-static void member_fields(struct record *r, const struct generation *generation,
-                          struct generation_member *member)
+static void member_fields(struct record *r, const struct generation *generation, uint32_t number)
 {
+    struct generation_member *member = &generation->members[number];
     bool proposed = generation->state == GENERATION_PROPOSED;
     bool has_budget = member->budget.kind != 0;
 
-    record_group(r, "member", 8);
-    record_u32(r, "origin", &member->origin, GENERATION_PARENT, GENERATION_SEED);
+    record_group(r, "member", 9);
+    record_u32(r, "origin", &member->origin, GENERATION_PARENT, GENERATION_EXTENSION);
+    if (record_when(r, "extends", member->origin == GENERATION_EXTENSION)) {
+        record_u32(r, "extends", &member->extends, 0, number > 0 ? number - 1 : 0);
+    }
     record_bin(r, "genotype", &member->genotype, 0, GENOTYPE_BYTES_MAX);
     if (record_optional(r, "job", &member->has_job)) {
         record_hash(r, "job", &member->job);
@@ -125,7 +128,7 @@ void generation_fields(struct record *r, struct generation *generation)
     }
     for (uint32_t i = 0; record_ok(r) && i < generation->member_count; i++) {
         record_item(r, i);
-        member_fields(r, generation, &generation->members[i]);
+        member_fields(r, generation, i);
     }
     record_leave(r);
     if (record_when(r, "closing", generation->state == GENERATION_CLOSED)) {
@@ -177,9 +180,11 @@ const char *generation_origin_name(enum generation_origin origin)
     static const char *const names[] = {[GENERATION_PARENT] = "parent",
                                         [GENERATION_RANDOM] = "random",
                                         [GENERATION_MUTANT] = "mutant",
-                                        [GENERATION_SEED] = "seed"};
+                                        [GENERATION_SEED] = "seed",
+                                        [GENERATION_EXTENSION] = "extension"};
 
-    return origin >= GENERATION_PARENT && origin <= GENERATION_SEED ? names[origin] : "undefined";
+    return origin >= GENERATION_PARENT && origin <= GENERATION_EXTENSION ? names[origin]
+                                                                         : "undefined";
 }
 
 const char *generation_operator_name(enum generation_operator op)

@@ -41,7 +41,7 @@ static void search_fields(struct record *r, struct run_search *search)
     record_group(r, "search", 16);
     record_u32(r, "lineages", &search->lineages, 1, RUN_LINEAGES_MAX);
     record_u32(r, "generations", &search->generations, 1, RUN_GENERATIONS_MAX);
-    record_u32(r, "lambda", &search->lambda, 1, GENERATION_MEMBERS_MAX - 1);
+    record_u32(r, "lambda", &search->lambda, 1, RUN_LAMBDA_MAX);
     record_bool(r, "reevaluate_parent", &search->reevaluate_parent);
     rates_fields(r, &search->rates);
     record_list(r, "modules", &search->module_count, 1, RUN_MODULES_MAX);

@@ -86,6 +86,8 @@ static void compare_origin(struct comparison *comparison, uint32_t number,
     (void)snprintf(what, sizeof what, "member %" PRIu32 ": origin", number);
     differ_text(comparison, what, generation_origin_name(stored->origin),
                 generation_origin_name(computed->origin));
+    (void)snprintf(what, sizeof what, "member %" PRIu32 ": member that it extends", number);
+    differ_u64(comparison, what, stored->extends, computed->extends);
     if (!bytes_view_equal(stored->genotype, computed->genotype)) {
         audit_say(comparison->audit, comparison->key,
                   "member %" PRIu32 ": its genotype is not the one that its parent and the run's "

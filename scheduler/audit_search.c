@@ -31,7 +31,9 @@ struct step {
     uint32_t lineage;
     uint32_t number;
     uint32_t last; /* highest number of this lineage that has an object */
-    struct record_read proposed, evaluated, closed;
+    struct record_read proposed, evaluated, extending, closed;
+    struct evolve_evaluation *evaluations; /* by member, extensions too; owned */
+    bool told;                             /* ... those of the proposed members are known */
 };
 
 /* What a lineage leaves behind for its next generation. */
@@ -112,9 +114,15 @@ static enum nero_status read_step(struct step *step, struct nero_err *err)
     layout_generation(key, step->audit->run, step->lineage, step->number,
                       generation_state_name(GENERATION_EVALUATED));
     has_evaluated = has_closed || audit_object(step->audit, key) != NULL;
+    layout_generation(key, step->audit->run, step->lineage, step->number,
+                      generation_state_name(GENERATION_EXTENDING));
+    has_evaluated = has_evaluated || audit_object(step->audit, key) != NULL;
     status = read_record(step, GENERATION_PROPOSED, true, &step->proposed, err);
     if (status == NERO_OK) {
         status = read_record(step, GENERATION_EVALUATED, has_evaluated, &step->evaluated, err);
+    }
+    if (status == NERO_OK) { /* whether it must be there is known once it is computed */
+        status = read_record(step, GENERATION_EXTENDING, false, &step->extending, err);
     }
     if (status == NERO_OK) {
         status = read_record(step, GENERATION_CLOSED, has_closed, &step->closed, err);
@@ -232,38 +240,41 @@ static enum nero_status check_proposed(struct step *step, const struct lineage_e
     return status;
 }
 
-/* What became of the members' jobs. False where one cannot be told. */
-static bool gather(struct step *step, struct evolve_evaluation *evaluations)
+/* What became of the job of member `number`. False where it cannot be told; `key` needs it. */
+static bool tell(struct step *step, const struct generation_member *member, const char *key,
+                 struct evolve_evaluation *out)
 {
-    const struct generation *proposed = &step->proposed.generation;
+    const struct audit_job *job = audit_job(step->audit, &member->job);
+    char slot[LAYOUT_KEY_BYTES];
+
+    if (job == NULL || !job->told) {
+        return false; /* its spec is missing or damaged: named before */
+    }
+    if (!job->ended || job->end == SLOT_CANCELLED) {
+        layout_slot(slot, step->audit->run, &job->id, job->slots);
+        audit_say(step->audit, slot, "is missing: %s says that the job ended, its chain does not",
+                  key);
+        return false;
+    }
+    out->failed = job->end != SLOT_FINAL;
+    out->slot = job->slot;
+    out->outcome = out->failed ? NULL : &job->outcome;
+    if (out->failed) {
+        (void)snprintf(out->text, sizeof out->text, "%.*s", (int)sizeof out->text - 1, job->text);
+    }
+    return true;
+}
+
+/* What became of the jobs of the members from `first` on. False where one cannot be told. */
+static bool gather(struct step *step, const struct generation *generation, uint32_t first,
+                   const char *key)
+{
     bool known = true;
 
-    for (uint32_t i = 0; i < proposed->member_count; i++) {
-        const struct generation_member *member = &proposed->members[i];
-        const struct audit_job *job = member->has_job ? audit_job(step->audit, &member->job) : NULL;
-        char slot[LAYOUT_KEY_BYTES];
-
-        if (!member->has_job) {
-            continue;
-        }
-        if (job == NULL || !job->told) {
-            known = false; /* its spec is missing or damaged: named before */
-            continue;
-        }
-        if (!job->ended || job->end == SLOT_CANCELLED) {
+    for (uint32_t i = first; i < generation->member_count; i++) {
+        if (generation->members[i].has_job &&
+            !tell(step, &generation->members[i], key, &step->evaluations[i])) {
             known = false;
-            layout_slot(slot, step->audit->run, &job->id, job->slots);
-            audit_say(step->audit, slot,
-                      "is missing: %s says that the job ended, its chain does not",
-                      step->evaluated.key);
-            continue;
-        }
-        evaluations[i].failed = job->end != SLOT_FINAL;
-        evaluations[i].slot = job->slot;
-        evaluations[i].outcome = evaluations[i].failed ? NULL : &job->outcome;
-        if (evaluations[i].failed) {
-            (void)snprintf(evaluations[i].text, sizeof evaluations[i].text, "%.*s",
-                           (int)sizeof evaluations[i].text - 1, job->text);
         }
     }
     return known;
@@ -272,8 +283,7 @@ static bool gather(struct step *step, struct evolve_evaluation *evaluations)
 static enum nero_status check_evaluated(struct step *step, struct nero_err *err)
 {
     struct audit *audit = step->audit;
-    uint32_t count = step->proposed.generation.member_count;
-    struct evolve_evaluation *evaluations;
+    uint32_t room = step->proposed.generation.member_count + GENERATION_EXTENSIONS_MAX;
     struct generation computed;
     struct nero_err reason;
     enum nero_status status = NERO_OK;
@@ -281,13 +291,14 @@ static enum nero_status check_evaluated(struct step *step, struct nero_err *err)
     if (!step->evaluated.good || !step->proposed.good) {
         return NERO_OK;
     }
-    evaluations = mem_calloc(count, sizeof *evaluations);
-    if (evaluations == NULL) {
-        return err_set(err, NERO_NO_MEMORY, 0, "no memory for %" PRIu32 " evaluations", count);
+    step->evaluations = mem_calloc(room, sizeof *step->evaluations);
+    if (step->evaluations == NULL) {
+        return err_set(err, NERO_NO_MEMORY, 0, "no memory for %" PRIu32 " evaluations", room);
     }
-    if (gather(step, evaluations)) {
+    step->told = gather(step, &step->proposed.generation, 0, step->evaluated.key);
+    if (step->told) {
         if (evolve_evaluate(&audit->evolve, &step->proposed.generation, step->proposed.hash,
-                            evaluations, &computed, &reason) == NERO_OK) {
+                            step->evaluations, &computed, &reason) == NERO_OK) {
             status = compare(audit, &step->evaluated, &computed, err);
             generation_fini(&computed);
         } else {
@@ -295,22 +306,89 @@ static enum nero_status check_evaluated(struct step *step, struct nero_err *err)
                 audit_judge(audit, step->evaluated.key, "cannot be computed again", &reason, err);
         }
     }
-    free(evaluations);
     return status;
+}
+
+/* The stored record against the computed one, which may be empty: nobody trains on. */
+static enum nero_status judge_extending(struct step *step, const struct evolve_proposal *computed,
+                                        struct nero_err *err)
+{
+    struct audit *audit = step->audit;
+    bool wanted = computed->generation.member_count > 0;
+    bool there = audit_object(audit, step->extending.key) != NULL;
+
+    if (wanted && !there && audit_object(audit, step->closed.key) != NULL) {
+        audit_say(audit, step->extending.key, "is missing: the search went on behind it");
+    }
+    if (!wanted && there) {
+        audit_say(audit, step->extending.key,
+                  "does not belong to the search: no member of this generation trains on");
+    }
+    if (wanted) { /* its jobs may have been published before it was written */
+        name_jobs(audit, NULL, &computed->generation);
+    }
+    return wanted && step->extending.good
+               ? compare(audit, &step->extending, &computed->generation, err)
+               : NERO_OK;
+}
+
+static enum nero_status check_extending(struct step *step, struct nero_err *err)
+{
+    struct audit *audit = step->audit;
+    struct evolve_proposal computed;
+    struct nero_err reason;
+    enum nero_status status;
+
+    if (step->extending.good) {
+        name_jobs(audit, step->extending.key, &step->extending.generation);
+    }
+    if (!step->told ||
+        step->evaluated.generation.member_count != step->proposed.generation.member_count) {
+        return NERO_OK;
+    }
+    if (evolve_extend(&audit->evolve, &step->evaluated.generation, step->evaluated.hash,
+                      step->evaluations, &computed, &reason) != NERO_OK) {
+        return audit_judge(audit, step->evaluated.key, "cannot be extended again", &reason, err);
+    }
+    status = judge_extending(step, &computed, err);
+    evolve_proposal_fini(&computed);
+    return status;
+}
+
+/* The record that the closed one follows; NULL where it or its jobs cannot be told. */
+static const struct record_read *last_record(struct step *step)
+{
+    const struct generation *extending = &step->extending.generation;
+    uint32_t first = step->proposed.generation.member_count;
+
+    if (audit_object(step->audit, step->extending.key) == NULL) {
+        return step->evaluated.good ? &step->evaluated : NULL;
+    }
+    if (!step->extending.good || !step->told || extending->member_count < first ||
+        extending->member_count > first + GENERATION_EXTENSIONS_MAX ||
+        !gather(step, extending, first, step->closed.key)) {
+        return NULL;
+    }
+    return &step->extending;
 }
 
 static enum nero_status check_closed(struct step *step, const struct lineage_end *end,
                                      struct nero_err *err)
 {
     const struct generation *previous = step->number > 0 ? &end->previous.generation : NULL;
+    const struct record_read *last;
     struct generation computed;
     struct nero_err reason;
     enum nero_status status = NERO_OK;
 
-    if (!step->closed.good || !step->evaluated.good || (previous != NULL && !end->previous.good)) {
+    if (!step->closed.good || (previous != NULL && !end->previous.good)) {
         return NERO_OK;
     }
-    if (evolve_close(&step->audit->evolve, &step->evaluated.generation, step->evaluated.hash,
+    last = last_record(step);
+    if (last == NULL) {
+        return NERO_OK;
+    }
+    if (evolve_close(&step->audit->evolve, &last->generation, last->hash, step->evaluations,
                      previous, &computed, &reason) != NERO_OK) {
         return audit_judge(step->audit, step->closed.key, "cannot be computed again", &reason, err);
     }
@@ -346,9 +424,10 @@ static bool last_generation(const struct audit *audit, uint32_t lineage, uint32_
 
 static void note_newest(struct lineage_end *end, const struct step *step)
 {
-    const struct record_read *const records[] = {&step->proposed, &step->evaluated, &step->closed};
+    const struct record_read *const records[] = {&step->proposed, &step->evaluated,
+                                                 &step->extending, &step->closed};
 
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof records / sizeof records[0]; i++) {
         if (records[i]->good) {
             end->has_newest = true;
             end->newest = records[i]->hash;
@@ -367,6 +446,9 @@ static enum nero_status check_step(struct step *step, struct lineage_end *end, s
         status = check_evaluated(step, err);
     }
     if (status == NERO_OK) {
+        status = check_extending(step, err);
+    }
+    if (status == NERO_OK) {
         status = check_closed(step, end, err);
     }
     note_newest(end, step);
@@ -376,6 +458,8 @@ static enum nero_status check_step(struct step *step, struct lineage_end *end, s
     end->previous = step->closed; /* moved: the next generation hangs on it */
     record_read_fini(&step->proposed);
     record_read_fini(&step->evaluated);
+    record_read_fini(&step->extending);
+    free(step->evaluations);
     return status;
 }
 

@@ -172,9 +172,17 @@ static void on_proposed(void *context, const struct generation *generation)
     uint32_t jobs = 0;
 
     for (uint32_t i = 0; i < generation->member_count; i++) {
-        jobs += generation->members[i].has_job;
+        jobs += generation->members[i].has_job &&
+                generation->members[i].verdict == GENERATION_PENDING;
     }
     live_clear(live);
+    if (generation->state == GENERATION_EXTENDING) {
+        (void)fprintf(live->out,
+                      "generation %" PRIu32 " of lineage %" PRIu32 ": %" PRIu32
+                      " train(s) on, to be compared with the best at equal budgets\n",
+                      generation->number, generation->lineage, jobs);
+        return;
+    }
     (void)fprintf(live->out,
                   "generation %" PRIu32 " of lineage %" PRIu32 ": %" PRIu32
                   " candidates, %" PRIu32 " to evaluate\n",

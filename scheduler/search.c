@@ -1,5 +1,3 @@
-#include "search.h"
-
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,61 +8,32 @@
 #include "nero/mem.h"
 #include "nero/run.h"
 
-#include "champion.h"
 #include "dataset_store.h"
-#include "generation_store.h"
-#include "submission.h"
-
-/* A job that is waited for. */
-struct search_job {
-    bool wanted; /* the member has a job */
-    bool done;
-    struct hash id;
-    struct queue_job_info info;
-    struct submission_look look; /* owns a result once done */
-};
-
-/* One lineage. Between generations `open` is false and `number` is the next to propose. */
-struct search_lineage {
-    uint32_t lineage;
-    uint32_t number;
-    bool open;
-    struct evolve_proposal proposal; /* of `number`, while open */
-    struct hash proposed_hash;
-    struct search_job *jobs; /* member_count, while open */
-    bool has_closed;
-    struct generation_stored closed; /* generation number - 1 */
-    struct result parent;            /* outcome of its selected member */
-    bool has_parent;
-};
-
-struct search {
-    struct lead *lead;
-    const struct search_listener *listener;
-    struct trust *trust;
-    struct submission submission;
-    struct grammar grammar;
-    struct evolve_run run;
-    uint32_t generations;
-    uint32_t lineage_count;
-    struct search_lineage *lineages;
-    bool no_champion;           /* no generation was scored with F: nothing to score */
-    struct search_job last_job; /* of RUN_SINGLE: the job; else the champion's test score */
-};
+#include "search_state.h"
 
 static void job_fini(struct search_job *job)
 {
     result_fini(&job->look.result);
 }
 
+/* The members whose jobs are waited for. */
+static const struct generation *waited_for(const struct search_lineage *lineage)
+{
+    return lineage->extending ? &lineage->extension.generation : &lineage->proposal.generation;
+}
+
 static void lineage_close_generation(struct search_lineage *lineage)
 {
-    for (uint32_t i = 0; lineage->jobs != NULL && i < lineage->proposal.generation.member_count;
-         i++) {
+    for (uint32_t i = 0; lineage->jobs != NULL && i < waited_for(lineage)->member_count; i++) {
         job_fini(&lineage->jobs[i]);
     }
     free(lineage->jobs);
     lineage->jobs = NULL;
+    if (lineage->extending) {
+        evolve_proposal_fini(&lineage->extension);
+        generation_fini(&lineage->evaluated);
+        lineage->extending = false;
+    }
     if (lineage->open) {
         evolve_proposal_fini(&lineage->proposal);
         lineage->open = false;
@@ -87,8 +56,8 @@ static enum nero_status look_job(struct search *search, struct search_job *job,
 {
     enum nero_status status = submission_look(&search->submission, &job->id, &job->look, err);
 
-    job->done = status == NERO_OK && (job->look.state == SUBMISSION_FINAL ||
-                                      job->look.state == SUBMISSION_FAILED);
+    job->done = status == NERO_OK &&
+                (job->look.state == SUBMISSION_FINAL || job->look.state == SUBMISSION_FAILED);
     if (status == NERO_OK && job->look.state == SUBMISSION_CANCELLED) {
         return err_set(err, NERO_CANCELLED, 0, "run %s was cancelled: %s", search->lead->run,
                        job->look.text);
@@ -97,11 +66,11 @@ static enum nero_status look_job(struct search *search, struct search_job *job,
 }
 
 /*
- * Look whether the job was decided before: by an earlier scheduler, or as equal work. A cancelled one
- * is opened again, since whoever opens a search wants it to go on.
+ * Look whether the job was decided before: by an earlier scheduler, or as equal work. A cancelled
+ * one is opened again, since whoever opens a search wants it to go on.
  */
-static enum nero_status look_job_first(struct search *search, struct search_job *job,
-                                       struct nero_err *err)
+enum nero_status search_look_first(struct search *search, struct search_job *job,
+                                   struct nero_err *err)
 {
     enum nero_status status = look_job(search, job, err);
 
@@ -150,9 +119,9 @@ static enum nero_status load_lineage(struct search *search, struct search_lineag
 {
     for (;;) {
         struct generation_stored stored;
-        enum nero_status status =
-            generation_store_get(search->lead->store, search->trust, search->lead->run,
-                                 lineage->lineage, lineage->number, GENERATION_CLOSED, &stored, err);
+        enum nero_status status = generation_store_get(
+            search->lead->store, search->trust, search->lead->run, lineage->lineage,
+            lineage->number, GENERATION_CLOSED, &stored, err);
 
         if (status == NERO_NOT_FOUND) {
             break;
@@ -202,7 +171,7 @@ static enum nero_status open_single(struct search *search, struct nero_err *err)
                            err) != NERO_OK) {
         return err->status;
     }
-    return look_job_first(search, &search->last_job, err);
+    return search_look_first(search, &search->last_job, err);
 }
 
 static enum nero_status open_run(struct search *search, struct nero_err *err)
@@ -282,31 +251,42 @@ void search_close(struct search *search)
 
 /* ---- a generation: proposed ---- */
 
-static enum nero_status publish_jobs(struct search *search, struct search_lineage *lineage,
-                                     struct nero_err *err)
+/* Empty entries for the members from `first` on. */
+static enum nero_status grow_jobs(struct search_lineage *lineage, uint32_t first, uint32_t count,
+                                  struct nero_err *err)
 {
-    const struct generation *generation = &lineage->proposal.generation;
+    struct search_job *jobs = mem_realloc_array(lineage->jobs, count, sizeof *jobs);
 
-    lineage->jobs = mem_calloc(generation->member_count, sizeof *lineage->jobs);
-    if (lineage->jobs == NULL) {
+    if (jobs == NULL) {
         return err_set(err, NERO_NO_MEMORY, 0, "no memory for a generation's jobs");
     }
-    for (uint32_t i = 0; i < generation->member_count; i++) {
-        result_init(&lineage->jobs[i].look.result);
+    memset(jobs + first, 0, (count - first) * sizeof *jobs);
+    for (uint32_t i = first; i < count; i++) {
+        result_init(&jobs[i].look.result);
     }
-    for (uint32_t i = 0; i < generation->member_count; i++) {
-        struct search_job *job = &lineage->jobs[i];
+    lineage->jobs = jobs;
+    return NERO_OK;
+}
+
+/* Publish the jobs of the members from `first` on, and look whether they were decided before. */
+static enum nero_status publish_jobs(struct search *search, struct search_job *jobs,
+                                     const struct evolve_proposal *proposal, uint32_t first,
+                                     struct nero_err *err)
+{
+    const struct generation *generation = &proposal->generation;
+
+    for (uint32_t i = first; i < generation->member_count; i++) {
+        struct search_job *job = &jobs[i];
 
         job->wanted = generation->members[i].has_job;
         job->id = generation->members[i].job;
         /* No spec: a parent that is not trained again stands for its former job. */
-        if (job->wanted && lineage->proposal.specs[i].bytes > 0 &&
-            submission_publish(&search->submission, bytes_as_view(&lineage->proposal.specs[i]),
-                               bytes_as_view(&lineage->proposal.genotypes[i]), &job->id,
-                               err) != NERO_OK) {
+        if (job->wanted && proposal->specs[i].bytes > 0 &&
+            submission_publish(&search->submission, bytes_as_view(&proposal->specs[i]),
+                               bytes_as_view(&proposal->genotypes[i]), &job->id, err) != NERO_OK) {
             return err->status;
         }
-        if (job->wanted && look_job_first(search, job, err) != NERO_OK) {
+        if (job->wanted && search_look_first(search, job, err) != NERO_OK) {
             return err->status;
         }
     }
@@ -348,13 +328,17 @@ static enum nero_status propose(struct search *search, struct search_lineage *li
         return status;
     }
     lineage->open = true;
-    status = publish_jobs(search, lineage, err);
+    status = grow_jobs(lineage, 0, lineage->proposal.generation.member_count, err);
+    if (status == NERO_OK) {
+        status = publish_jobs(search, lineage->jobs, &lineage->proposal, 0, err);
+    }
     if (status == NERO_OK) {
         status = generation_store_put(search->lead->store, search->lead->run_key,
                                       &lineage->proposal.generation, &lineage->proposed_hash, err);
     }
     if (status == NERO_OK) {
-        status = enqueue_jobs(search, lineage->jobs, lineage->proposal.generation.member_count, err);
+        status =
+            enqueue_jobs(search, lineage->jobs, lineage->proposal.generation.member_count, err);
     }
     if (status != NERO_OK) {
         lineage_close_generation(lineage); /* proposed again by the next tick: the same bytes */
@@ -373,8 +357,7 @@ static enum nero_status propose(struct search *search, struct search_lineage *li
  * job that Redis forgot and the chain has not decided is queued again; one that Redis gave up on
  * without a slot in the chain is ended there by us.
  */
-static enum nero_status poll_job(struct search *search, struct search_job *job,
-                                 struct nero_err *err)
+enum nero_status search_poll(struct search *search, struct search_job *job, struct nero_err *err)
 {
     struct lead *lead = search->lead;
     enum nero_status status = queue_job_info(lead->queue, lead->run, &job->id, &job->info, err);
@@ -388,8 +371,8 @@ static enum nero_status poll_job(struct search *search, struct search_job *job,
     }
     status = look_job(search, job, err);
     if (status == NERO_OK && !job->done && dead) {
-        status = submission_terminate(&search->submission, &job->id, SLOT_FAILED, job->info.reason,
-                                      err);
+        status =
+            submission_terminate(&search->submission, &job->id, SLOT_FAILED, job->info.reason, err);
         if (status == NERO_OK || status == NERO_CONFLICT) {
             status = look_job(search, job, err);
         }
@@ -417,23 +400,20 @@ static struct evolve_evaluation evaluation_of(const struct search_job *job)
 }
 
 static enum nero_status poll_generation(struct search *search, struct search_lineage *lineage,
-                                        bool *all_done, struct nero_err *err)
+                                        struct nero_err *err)
 {
-    const struct generation *generation = &lineage->proposal.generation;
+    const struct generation *generation = waited_for(lineage);
 
-    *all_done = true;
     for (uint32_t i = 0; i < generation->member_count; i++) {
         struct search_job *job = &lineage->jobs[i];
 
         if (!job->wanted || job->done) {
             continue;
         }
-        if (poll_job(search, job, err) != NERO_OK) {
+        if (search_poll(search, job, err) != NERO_OK) {
             return err->status;
         }
-        if (!job->done) {
-            *all_done = false;
-        } else if (search->listener != NULL && search->listener->measured != NULL) {
+        if (job->done && search->listener != NULL && search->listener->measured != NULL) {
             struct evolve_evaluation evaluation = evaluation_of(job);
 
             search->listener->measured(search->listener->context, generation, i, &evaluation);
@@ -442,15 +422,14 @@ static enum nero_status poll_generation(struct search *search, struct search_lin
     return NERO_OK;
 }
 
-/* ---- a generation: closed ---- */
+/* ---- a generation: extended and closed ---- */
 
-static enum nero_status write_evaluated(struct search *search, struct search_lineage *lineage,
-                                        struct generation *evaluated, struct hash *evaluated_hash,
-                                        struct nero_err *err)
+/* Of the members whose jobs are waited for; free(). */
+static enum nero_status gather(const struct search_lineage *lineage, struct evolve_evaluation **out,
+                               struct nero_err *err)
 {
-    uint32_t count = lineage->proposal.generation.member_count;
+    uint32_t count = waited_for(lineage)->member_count;
     struct evolve_evaluation *evaluations = mem_calloc(count, sizeof *evaluations);
-    enum nero_status status;
 
     if (evaluations == NULL) {
         return err_set(err, NERO_NO_MEMORY, 0, "no memory for %" PRIu32 " evaluations", count);
@@ -460,9 +439,18 @@ static enum nero_status write_evaluated(struct search *search, struct search_lin
             evaluations[i] = evaluation_of(&lineage->jobs[i]);
         }
     }
-    status = evolve_evaluate(&search->run, &lineage->proposal.generation, lineage->proposed_hash,
-                             evaluations, evaluated, err);
-    free(evaluations);
+    *out = evaluations;
+    return NERO_OK;
+}
+
+static enum nero_status write_evaluated(struct search *search, struct search_lineage *lineage,
+                                        const struct evolve_evaluation *evaluations,
+                                        struct generation *evaluated, struct hash *evaluated_hash,
+                                        struct nero_err *err)
+{
+    enum nero_status status = evolve_evaluate(&search->run, &lineage->proposal.generation,
+                                              lineage->proposed_hash, evaluations, evaluated, err);
+
     if (status != NERO_OK) {
         return status;
     }
@@ -475,14 +463,15 @@ static enum nero_status write_evaluated(struct search *search, struct search_lin
 }
 
 static enum nero_status write_closed(struct search *search, const struct search_lineage *lineage,
-                                     const struct generation *evaluated,
-                                     struct hash evaluated_hash, struct nero_err *err)
+                                     const struct generation *last, struct hash last_hash,
+                                     const struct evolve_evaluation *evaluations,
+                                     struct nero_err *err)
 {
     const struct generation *previous = lineage->has_closed ? &lineage->closed.generation : NULL;
     struct generation closed;
     struct hash closed_hash;
     enum nero_status status =
-        evolve_close(&search->run, evaluated, evaluated_hash, previous, &closed, err);
+        evolve_close(&search->run, last, last_hash, evaluations, previous, &closed, err);
 
     if (status == NERO_OK) {
         status = generation_store_put(search->lead->store, search->lead->run_key, &closed,
@@ -492,22 +481,72 @@ static enum nero_status write_closed(struct search *search, const struct search_
     return status;
 }
 
-static enum nero_status close_generation(struct search *search, struct search_lineage *lineage,
-                                         struct nero_err *err)
+/*
+ * Some members train on before one is selected: publish and queue their jobs. Owns: takes
+ * *evaluated and *extension. On failure the generation is proposed and evaluated again by the next
+ * tick: the same bytes.
+ */
+static enum nero_status start_extension(struct search *search, struct search_lineage *lineage,
+                                        struct generation *evaluated,
+                                        struct evolve_proposal *extension, struct nero_err *err)
 {
-    struct generation evaluated;
-    struct hash evaluated_hash;
-    uint32_t before = lineage->number;
-    enum nero_status status =
-        write_evaluated(search, lineage, &evaluated, &evaluated_hash, err);
+    uint32_t first = evaluated->member_count;
+    uint32_t count = extension->generation.member_count;
+    enum nero_status status = grow_jobs(lineage, first, count, err);
 
-    if (status == NERO_OK) {
-        status = write_closed(search, lineage, &evaluated, evaluated_hash, err);
-        generation_fini(&evaluated);
-    }
     if (status != NERO_OK) {
-        return err_wrap(err, "close generation %" PRIu32, lineage->number);
+        evolve_proposal_fini(extension);
+        generation_fini(evaluated);
+        return status;
     }
+    lineage->evaluated = *evaluated;
+    lineage->extension = *extension;
+    lineage->extending = true;
+    status = publish_jobs(search, lineage->jobs, &lineage->extension, first, err);
+    if (status == NERO_OK) {
+        status =
+            generation_store_put(search->lead->store, search->lead->run_key,
+                                 &lineage->extension.generation, &lineage->extending_hash, err);
+    }
+    if (status == NERO_OK) {
+        status = enqueue_jobs(search, lineage->jobs + first, count - first, err);
+    }
+    if (status == NERO_OK && search->listener != NULL && search->listener->proposed != NULL) {
+        search->listener->proposed(search->listener->context, &lineage->extension.generation);
+    }
+    return status;
+}
+
+/* All proposed jobs are done: write EVALUATED, then extend or close. */
+static enum nero_status end_evaluation(struct search *search, struct search_lineage *lineage,
+                                       const struct evolve_evaluation *evaluations,
+                                       struct nero_err *err)
+{
+    struct evolve_proposal extension;
+    struct generation evaluated;
+    struct hash hash;
+    enum nero_status status = write_evaluated(search, lineage, evaluations, &evaluated, &hash, err);
+
+    if (status != NERO_OK) {
+        return status;
+    }
+    status = evolve_extend(&search->run, &evaluated, hash, evaluations, &extension, err);
+    if (status == NERO_OK && extension.generation.member_count > 0) {
+        return start_extension(search, lineage, &evaluated, &extension, err);
+    }
+    if (status == NERO_OK) {
+        status = write_closed(search, lineage, &evaluated, hash, NULL, err);
+    }
+    generation_fini(&evaluated);
+    return status;
+}
+
+static enum nero_status load_closed(struct search *search, struct search_lineage *lineage,
+                                    struct nero_err *err)
+{
+    uint32_t before = lineage->number;
+    enum nero_status status;
+
     lineage_close_generation(lineage);
     status = load_lineage(search, lineage, err);
     if (status == NERO_OK && lineage->number > before && search->listener != NULL &&
@@ -517,7 +556,40 @@ static enum nero_status close_generation(struct search *search, struct search_li
     return status;
 }
 
+/* All jobs that are waited for are done. */
+static enum nero_status advance(struct search *search, struct search_lineage *lineage,
+                                struct nero_err *err)
+{
+    struct evolve_evaluation *evaluations = NULL;
+    bool extended = lineage->extending;
+    enum nero_status status = gather(lineage, &evaluations, err);
+
+    if (status == NERO_OK) {
+        status = extended ? write_closed(search, lineage, &lineage->extension.generation,
+                                         lineage->extending_hash, evaluations, err)
+                          : end_evaluation(search, lineage, evaluations, err);
+        free(evaluations);
+    }
+    if (status != NERO_OK) {
+        if (lineage->extending && !extended) {
+            lineage_close_generation(lineage); /* half done: to be proposed again */
+        }
+        return err_wrap(err, "close generation %" PRIu32, lineage->number);
+    }
+    return lineage->extending && !extended ? NERO_OK : load_closed(search, lineage, err);
+}
+
 /* ---- the whole ---- */
+
+static bool all_done(const struct search_lineage *lineage)
+{
+    for (uint32_t i = 0; i < waited_for(lineage)->member_count; i++) {
+        if (lineage->jobs[i].wanted && !lineage->jobs[i].done) {
+            return false;
+        }
+    }
+    return true;
+}
 
 static bool lineage_finished(const struct search *search, const struct search_lineage *lineage)
 {
@@ -527,78 +599,16 @@ static bool lineage_finished(const struct search *search, const struct search_li
 static enum nero_status tick_lineage(struct search *search, struct search_lineage *lineage,
                                      struct nero_err *err)
 {
-    bool all_done;
-
     if (lineage_finished(search, lineage)) {
         return NERO_OK;
     }
     if (!lineage->open && propose(search, lineage, err) != NERO_OK) {
         return err_wrap(err, "propose generation %" PRIu32, lineage->number);
     }
-    if (poll_generation(search, lineage, &all_done, err) != NERO_OK) {
+    if (poll_generation(search, lineage, err) != NERO_OK) {
         return err_wrap(err, "generation %" PRIu32, lineage->number);
     }
-    return all_done ? close_generation(search, lineage, err) : NERO_OK;
-}
-
-/* The run asks for its champion's test score: publish that job once all lineages are finished. */
-static enum nero_status start_score(struct search *search, struct nero_err *err)
-{
-    uint32_t *closed = mem_calloc(search->lineage_count, sizeof *closed);
-    struct submission_look look;
-    struct champion champion;
-    struct bytes spec;
-    enum nero_status status;
-
-    if (closed == NULL) {
-        return err_set(err, NERO_NO_MEMORY, 0, "no memory to find the champion");
-    }
-    for (uint32_t i = 0; i < search->lineage_count; i++) {
-        closed[i] = search->lineages[i].number;
-    }
-    status = champion_find(search->lead->store, search->trust, closed, search->lineage_count,
-                           &champion, err);
-    free(closed);
-    if (status != NERO_OK || !champion.found) {
-        search->no_champion = status == NERO_OK;
-        return status;
-    }
-    bytes_init(&spec, JOB_BYTES_MAX);
-    result_init(&look.result);
-    status = submission_look(&search->submission,
-                             &champion.closed.generation.members[champion.member].job, &look, err);
-    if (status == NERO_OK && look.state == SUBMISSION_FINAL) {
-        status = champion_score_spec(&search->run, &champion, &look.result.outcome, &spec, err);
-        if (status == NERO_OK) {
-            status = submission_publish(
-                &search->submission, bytes_as_view(&spec),
-                champion.closed.generation.members[champion.member].genotype, &search->last_job.id,
-                err);
-        }
-        search->last_job.wanted = status == NERO_OK;
-    }
-    result_fini(&look.result);
-    bytes_fini(&spec);
-    champion_fini(&champion);
-    return status == NERO_OK ? look_job_first(search, &search->last_job, err) : status;
-}
-
-/* Is a last job due that is not known yet? */
-static bool wants_score(const struct search *search)
-{
-    return search->run.record->strategy != RUN_SINGLE && search->run.record->search.score_test &&
-           !search->last_job.wanted && !search->no_champion;
-}
-
-static enum nero_status tick_last(struct search *search, struct nero_err *err)
-{
-    if (wants_score(search) && start_score(search, err) != NERO_OK) {
-        return err_wrap(err, "test score of the champion");
-    }
-    if (search->last_job.wanted && !search->last_job.done) {
-        return poll_job(search, &search->last_job, err);
-    }
-    return NERO_OK;
+    return all_done(lineage) ? advance(search, lineage, err) : NERO_OK;
 }
 
 static bool lineages_finished(const struct search *search)
@@ -614,7 +624,7 @@ static bool lineages_finished(const struct search *search)
 enum nero_status search_tick(struct search *search, struct nero_err *err)
 {
     if (lineages_finished(search)) {
-        return tick_last(search, err);
+        return search_last_tick(search, err);
     }
     for (uint32_t i = 0; i < search->lineage_count; i++) {
         if (tick_lineage(search, &search->lineages[i], err) != NERO_OK) {
@@ -635,8 +645,7 @@ enum nero_status search_resubmit(struct search *search, struct nero_err *err)
         struct search_lineage *lineage = &search->lineages[i];
 
         if (lineage->open) {
-            status = enqueue_jobs(search, lineage->jobs, lineage->proposal.generation.member_count,
-                                  err);
+            status = enqueue_jobs(search, lineage->jobs, waited_for(lineage)->member_count, err);
         }
     }
     return status;
@@ -644,7 +653,7 @@ enum nero_status search_resubmit(struct search *search, struct nero_err *err)
 
 bool search_finished(const struct search *search)
 {
-    return lineages_finished(search) && !wants_score(search) &&
+    return lineages_finished(search) && !search_last_wanted(search) &&
            (!search->last_job.wanted || search->last_job.done);
 }
 
@@ -659,7 +668,7 @@ uint32_t search_pending(const struct search *search, struct search_pending *out,
     for (uint32_t i = 0; i < search->lineage_count; i++) {
         const struct search_lineage *lineage = &search->lineages[i];
 
-        for (uint32_t j = 0; lineage->open && j < lineage->proposal.generation.member_count; j++) {
+        for (uint32_t j = 0; lineage->open && j < waited_for(lineage)->member_count; j++) {
             const struct search_job *job = &lineage->jobs[j];
 
             if (job->wanted && !job->done && count < max) {
@@ -691,16 +700,19 @@ enum nero_status search_cancel(struct search *search, const char *why, struct ne
         if (!lineage->open && !lineage_finished(search, lineage)) {
             status = propose(search, lineage, err);
         }
+        if (status == NERO_OK && lineage->open && !lineage->extending && all_done(lineage)) {
+            status = advance(search, lineage, err); /* perhaps to jobs that train on */
+        }
     }
     count = search_pending(search, pending, GENERATION_MEMBERS_MAX);
     for (uint32_t i = 0; i < count && status == NERO_OK; i++) {
         bool leased;
 
-        status = submission_terminate(&search->submission, &pending[i].job, SLOT_CANCELLED, why,
-                                      err);
+        status =
+            submission_terminate(&search->submission, &pending[i].job, SLOT_CANCELLED, why, err);
         if (status == NERO_OK || status == NERO_CONFLICT) {
-            status = queue_cancel(lead->queue, lead->run, lead->epoch, &pending[i].job, &leased,
-                                  err);
+            status =
+                queue_cancel(lead->queue, lead->run, lead->epoch, &pending[i].job, &leased, err);
         }
     }
     free(pending);

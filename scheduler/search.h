@@ -1,6 +1,6 @@
 /*
  * The search of one run as a state machine over the bucket: for each lineage a generation is
- * proposed, evaluated by jobs, closed, and the next one proposed, until the run's number of
+ * proposed, evaluated by jobs, extended where fairness asks for it, closed, and the next one proposed, until the run's number of
  * generations is reached. Every transition is a signed record written create-only; since proposing
  * and closing are pure functions of what is stored, a restarted scheduler writes the same bytes and
  * goes on where the former one stood. A run of one evaluation (RUN_SINGLE) is one job.
@@ -24,6 +24,7 @@ struct search;
 /* What happened, for whoever shows it; any may be NULL. Pointers are borrowed until return. */
 struct search_listener {
     void *context;
+    /* Also for an EXTENDING record: its pending members are the new jobs. */
     void (*proposed)(void *context, const struct generation *generation);
     void (*measured)(void *context, const struct generation *generation, uint32_t member,
                      const struct evolve_evaluation *evaluation);

@@ -2,16 +2,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "evolve/evolve.h"
+#include "evolve/evaluate.h"
 #include "evolve/fitness.h"
 #include "evolve/select.h"
 #include "nero/mem.h"
 
 /* Members with their own events; genotype views still point where the source's do. */
-static enum nero_status copy_members(const struct generation *from, struct generation *out,
-                                     struct nero_err *err)
+static enum nero_status copy_members(const struct generation *from, uint32_t room,
+                                     struct generation *out, struct nero_err *err)
 {
-    out->members = mem_calloc(from->member_count, sizeof *out->members);
+    out->members = mem_calloc((size_t)from->member_count + room, sizeof *out->members);
     if (out->members == NULL) {
         return err_set(err, NERO_NO_MEMORY, 0, "members");
     }
@@ -33,9 +33,9 @@ static enum nero_status copy_members(const struct generation *from, struct gener
     return NERO_OK;
 }
 
-static enum nero_status next_record(const struct generation *from, enum generation_state expected,
-                                    struct hash from_hash, enum generation_state state,
-                                    struct generation *out, struct nero_err *err)
+enum nero_status evaluate_next_record(const struct generation *from, enum generation_state expected,
+                                      struct hash from_hash, enum generation_state state,
+                                      uint32_t room, struct generation *out, struct nero_err *err)
 {
     if (from->state != expected || from->member_count == 0) {
         return err_set(err, NERO_INVALID, 0, "generation %u of lineage %u is %s, not %s",
@@ -50,7 +50,7 @@ static enum nero_status next_record(const struct generation *from, enum generati
     out->prev = from_hash;
     out->robust = from->robust;
     out->split_seed = from->split_seed;
-    if (copy_members(from, out, err) != NERO_OK) {
+    if (copy_members(from, room, out, err) != NERO_OK) {
         generation_fini(out);
         return err->status;
     }
@@ -99,8 +99,8 @@ enum nero_status evolve_evaluate(const struct evolve_run *run, const struct gene
     const struct run_search *search = &run->record->search;
     struct generation evaluated;
 
-    if (next_record(proposed, GENERATION_PROPOSED, proposed_hash, GENERATION_EVALUATED, &evaluated,
-                    err) != NERO_OK) {
+    if (evaluate_next_record(proposed, GENERATION_PROPOSED, proposed_hash, GENERATION_EVALUATED, 0,
+                             &evaluated, err) != NERO_OK) {
         return err->status;
     }
     for (uint32_t i = 0; i < evaluated.member_count; i++) {
@@ -117,25 +117,67 @@ enum nero_status evolve_evaluate(const struct evolve_run *run, const struct gene
     return NERO_OK;
 }
 
-enum nero_status evolve_close(const struct evolve_run *run, const struct generation *evaluated,
-                              struct hash evaluated_hash, const struct generation *previous,
-                              struct generation *out, struct nero_err *err)
+/* The verdicts of the members that trained on. */
+static enum nero_status evaluate_extensions(const struct evolve_run *run,
+                                            const struct evolve_evaluation *evaluations,
+                                            struct generation *generation, struct nero_err *err)
 {
-    const struct run_search *search = &run->record->search;
-    struct generation closed;
+    for (uint32_t i = 0; i < generation->member_count; i++) {
+        struct generation_member *member = &generation->members[i];
 
-    if ((evaluated->number > 0) != (previous != NULL) ||
+        if (member->verdict != GENERATION_PENDING) {
+            continue;
+        }
+        if (evaluate_member(member, &evaluations[i], err) != NERO_OK) {
+            return err_wrap(err, "generation %u of lineage %u, slot %u",
+                            (unsigned)generation->number, (unsigned)generation->lineage,
+                            (unsigned)i);
+        }
+        member->fitness = fitness_of(&run->record->search, generation->robust, member);
+    }
+    return NERO_OK;
+}
+
+static enum nero_status check_previous(const struct generation *last,
+                                       const struct generation *previous, struct nero_err *err)
+{
+    if ((last->number > 0) != (previous != NULL) ||
         (previous != NULL &&
-         (previous->state != GENERATION_CLOSED || previous->lineage != evaluated->lineage ||
-          previous->number + 1 != evaluated->number))) {
+         (previous->state != GENERATION_CLOSED || previous->lineage != last->lineage ||
+          previous->number + 1 != last->number))) {
         return err_set(err, NERO_INVALID, 0,
                        "generation %u of lineage %u does not follow the "
                        "record given as the one before it",
-                       (unsigned)evaluated->number, (unsigned)evaluated->lineage);
+                       (unsigned)last->number, (unsigned)last->lineage);
     }
-    if (next_record(evaluated, GENERATION_EVALUATED, evaluated_hash, GENERATION_CLOSED, &closed,
-                    err) != NERO_OK) {
+    return NERO_OK;
+}
+
+enum nero_status evolve_close(const struct evolve_run *run, const struct generation *last,
+                              struct hash last_hash, const struct evolve_evaluation *evaluations,
+                              const struct generation *previous, struct generation *out,
+                              struct nero_err *err)
+{
+    const struct run_search *search = &run->record->search;
+    bool extending = last->state == GENERATION_EXTENDING;
+    uint32_t unused[GENERATION_EXTENSIONS_MAX];
+    struct generation closed;
+
+    if (check_previous(last, previous, err) != NERO_OK ||
+        evaluate_next_record(last, extending ? GENERATION_EXTENDING : GENERATION_EVALUATED,
+                             last_hash, GENERATION_CLOSED, 0, &closed, err) != NERO_OK) {
         return err->status;
+    }
+    if (extending && evaluate_extensions(run, evaluations, &closed, err) != NERO_OK) {
+        generation_fini(&closed);
+        return err->status;
+    }
+    if (!extending && select_extensions(search, last, unused) > 0) {
+        generation_fini(&closed);
+        return err_set(err, NERO_INVALID, 0,
+                       "generation %u of lineage %u is not extended yet: some members have to "
+                       "train on before one is selected",
+                       (unsigned)last->number, (unsigned)last->lineage);
     }
     closed.selected = select_best(&closed);
     closed.mean_fitness = fitness_mean(search, &closed);

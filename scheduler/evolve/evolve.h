@@ -26,7 +26,8 @@ struct evolve_run {
 
 /*
  * The structure of the record's search fits the grammar: every gene that can be drawn decodes, and
- * so does the seed genotype if there is one. Call once when a run is made or opened; classes 0: not known yet. Errors: invalid, naming the module.
+ * so does the seed genotype if there is one. Call once when a run is made or opened; classes 0: not
+ * known yet. Errors: invalid, naming the module.
  */
 enum nero_status evolve_check(const struct evolve_run *run, struct nero_err *err);
 
@@ -91,17 +92,35 @@ struct evolve_evaluation {
 };
 
 /*
- * EVALUATED, then CLOSED record of a proposed generation from its evaluations (entry i for member
- * i; ignored for members without a job). The genotype views of *out point into `proposed`.
- * evaluated: verdicts, counts, fitness. closed: selection, mean, phase switch, champion as well.
+ * EVALUATED record of a proposed generation from its evaluations (entry i for member i; ignored for
+ * members without a job): verdicts, counts, fitness. The genotype views of *out point into
+ * `proposed`.
  */
 enum nero_status evolve_evaluate(const struct evolve_run *run, const struct generation *proposed,
                                  struct hash proposed_hash,
                                  const struct evolve_evaluation *evaluations,
                                  struct generation *out, struct nero_err *err);
-enum nero_status evolve_close(const struct evolve_run *run, const struct generation *evaluated,
-                              struct hash evaluated_hash, const struct generation *previous,
-                              struct generation *out, struct nero_err *err);
+
+/*
+ * Fairness: EXTENDING record of an evaluated generation, with its members and behind them those
+ * that train on, pending. `evaluations` as for evolve_evaluate. Nobody trains on: *out is empty
+ * (member_count 0). specs and genotypes of *out are empty for the members of `evaluated`, whose
+ * genotype views point into `evaluated`.
+ */
+enum nero_status evolve_extend(const struct evolve_run *run, const struct generation *evaluated,
+                               struct hash evaluated_hash,
+                               const struct evolve_evaluation *evaluations,
+                               struct evolve_proposal *out, struct nero_err *err);
+
+/*
+ * CLOSED record: selection, mean, phase switch, champion. `last` is the EXTENDING record, or the
+ * EVALUATED one where nobody trains on; evaluations: entry i for member i of EXTENDING, used
+ * for its pending members; unused (may be NULL) for EVALUATED.
+ */
+enum nero_status evolve_close(const struct evolve_run *run, const struct generation *last,
+                              struct hash last_hash, const struct evolve_evaluation *evaluations,
+                              const struct generation *previous, struct generation *out,
+                              struct nero_err *err);
 
 /* The split seed of a lineage, and the training seed of a member. */
 uint64_t evolve_split_seed(uint64_t run_seed, uint32_t lineage);

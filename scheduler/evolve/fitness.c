@@ -23,8 +23,9 @@ double fitness_mean(const struct run_search *search, const struct generation *ge
     uint32_t count = 0;
 
     for (uint32_t i = 0; i < generation->member_count; i++) {
-        if (generation->members[i].verdict == GENERATION_SCORED ||
-            !search->warmup_mean_excludes_invalid) {
+        if (generation->members[i].origin != GENERATION_EXTENSION &&
+            (generation->members[i].verdict == GENERATION_SCORED ||
+             !search->warmup_mean_excludes_invalid)) {
             sum += generation->members[i].fitness;
             count++;
         }

@@ -41,9 +41,9 @@ enum nero_status evolve_check(const struct evolve_run *run, struct nero_err *err
         return err_set(err, NERO_INVALID, 0, "%u modules; allowed: 1 to %d",
                        (unsigned)search->module_count, RUN_MODULES_MAX);
     }
-    if (search->lambda < 1 || search->lambda >= GENERATION_MEMBERS_MAX) {
+    if (search->lambda < 1 || search->lambda > RUN_LAMBDA_MAX) {
         return err_set(err, NERO_INVALID, 0, "lambda %u; allowed: 1 to %d",
-                       (unsigned)search->lambda, GENERATION_MEMBERS_MAX - 1);
+                       (unsigned)search->lambda, RUN_LAMBDA_MAX);
     }
     for (uint32_t m = 0; m < search->module_count; m++) {
         if (check_module(&search->modules[m], err) != NERO_OK) {

@@ -3,10 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "evolve/evolve.h"
-#include "evolve/fitness.h"
+#include "evolve/propose.h"
 #include "evolve/seed.h"
-#include "evolve/select.h"
 #include "nero/graph.h"
 #include "nero/mem.h"
 #include "nero/rng.h"
@@ -131,15 +129,12 @@ static enum nero_status admit(const struct job_protocol *protocol,
     return NERO_OK;
 }
 
-/* Owns: takes *phenotype. */
-static enum nero_status write_spec(const struct proposer *proposer, uint32_t slot,
-                                   const struct job_plan *plan, struct phenotype *phenotype,
-                                   struct nero_err *err)
+enum nero_status propose_spec(const struct evolve_run *run, struct generation *generation,
+                              uint32_t slot, const struct result_outcome *former,
+                              struct phenotype *phenotype, struct bytes *out, struct nero_err *err)
 {
-    const struct run_record *record = proposer->run->record;
-    struct generation *generation = &proposer->to->generation;
+    const struct run_record *record = run->record;
     struct generation_member *member = &generation->members[slot];
-    struct bytes *bytes = &proposer->to->specs[slot];
     struct job_spec spec;
     enum nero_status status;
 
@@ -152,16 +147,16 @@ static enum nero_status write_spec(const struct proposer *proposer, uint32_t slo
     spec.protocol = record->protocol;
     spec.protocol.split_seed = generation->split_seed;
     memcpy(spec.numeric_class, record->numeric_class, sizeof spec.numeric_class);
-    if (plan->extend && proposer->parent_outcome != NULL && proposer->parent_outcome->has_state) {
+    if (former != NULL && former->has_state) {
         spec.kind = JOB_EXTEND;
         spec.has_continue_from = true;
-        spec.continue_from = proposer->parent_outcome->state;
+        spec.continue_from = former->state;
     }
-    status = job_spec_encode(&spec, bytes, err);
+    status = job_spec_encode(&spec, out, err);
     job_spec_fini(&spec);
     if (status == NERO_OK) {
         member->has_job = true;
-        member->job = job_id(bytes_as_view(bytes));
+        member->job = job_id(bytes_as_view(out));
     }
     return status;
 }
@@ -187,7 +182,9 @@ static enum nero_status fill_member(const struct proposer *proposer, uint32_t sl
     }
     status = admit(&proposer->run->record->protocol, &phenotype, member->text, err);
     if (status == NERO_OK && member->text[0] == '\0') {
-        status = write_spec(proposer, slot, plan, &phenotype, err);
+        status = propose_spec(proposer->run, &proposer->to->generation, slot,
+                              plan->extend ? proposer->parent_outcome : NULL, &phenotype,
+                              &proposer->to->specs[slot], err);
     }
     phenotype_fini(&phenotype);
     return status;

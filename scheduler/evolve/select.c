@@ -20,6 +20,48 @@ uint32_t select_best(const struct generation *generation)
     return best;
 }
 
+static bool extends_parent(const struct run_search *search, const struct generation *generation,
+                           uint32_t best)
+{
+    const struct generation_member *parent = &generation->members[0];
+
+    return best != 0 && parent->origin == GENERATION_PARENT &&
+           parent->verdict == GENERATION_SCORED && parent->budget.amount > search->budget.amount &&
+           parent->budget.amount < generation->members[best].budget.amount;
+}
+
+uint32_t select_extensions(const struct run_search *search, const struct generation *generation,
+                           uint32_t out[GENERATION_EXTENSIONS_MAX])
+{
+    uint32_t best = select_best(generation);
+    const struct generation_member *least = NULL;
+    uint32_t count = 0;
+    bool parent;
+
+    if (generation->members[best].verdict != GENERATION_SCORED ||
+        generation->members[best].budget.amount <= search->budget.amount) {
+        return 0;
+    }
+    parent = extends_parent(search, generation, best);
+    if (parent) {
+        out[count++] = 0;
+    }
+    /* The parent is as well trained as the best by then; failed ones never train on. */
+    for (uint32_t i = parent ? 1 : 0; i < generation->member_count; i++) {
+        const struct generation_member *member = &generation->members[i];
+
+        if (member->verdict == GENERATION_SCORED &&
+            (least == NULL || member->budget.amount < least->budget.amount ||
+             (member->budget.amount == least->budget.amount && member->fitness > least->fitness))) {
+            least = member;
+        }
+    }
+    if (least != NULL && least->budget.amount < generation->members[best].budget.amount) {
+        out[count++] = (uint32_t)(least - generation->members);
+    }
+    return count;
+}
+
 bool select_next_robust(const struct run_search *search, const struct generation *generation,
                         double mean_fitness)
 {

@@ -91,13 +91,14 @@ static void load_preset(struct fabricate *fabricate)
     const struct fabricate_options *options = &fabricate->options;
     char lineages[64];
     char generations[64];
-    const char *const overrides[] = {lineages,
-                                     generations,
-                                     options->score_test ? "search.score_test=true"
-                                                         : "search.score_test=false",
-                                     "protocol.train_count=40",
-                                     "protocol.control_count=10",
-                                     "protocol.fitness_count=10"};
+    const char *const overrides[] = {
+        lineages,
+        generations,
+        options->score_test ? "search.score_test=true" : "search.score_test=false",
+        "protocol.train_count=40",
+        "protocol.control_count=10",
+        "protocol.fitness_count=10",
+        options->longer ? "search.rates.train_longer=0.7" : "search.rates.train_longer=0.1"};
 
     (void)snprintf(lineages, sizeof lineages, "search.lineages=%u", options->lineages);
     (void)snprintf(generations, sizeof generations, "search.generations=%u", options->generations);
@@ -419,7 +420,7 @@ static void publish(struct fabricate *fabricate, const struct evolve_proposal *p
     uint32_t published = 0;
 
     for (uint32_t i = 0; i < count; i++) {
-        if (proposal->generation.members[i].has_job) {
+        if (proposal->specs[i].bytes > 0) {
             CHECK(submission_publish(&fabricate->submission, bytes_as_view(&proposal->specs[i]),
                                      bytes_as_view(&proposal->genotypes[i]), &jobs[published],
                                      err));
@@ -430,35 +431,55 @@ static void publish(struct fabricate *fabricate, const struct evolve_proposal *p
     free(jobs);
 }
 
-/* EVALUATED and CLOSED from what the chains say. */
-static void close_generation(struct fabricate *fabricate, const struct generation *proposed,
-                             struct hash proposed_hash, const struct generation *previous)
+/* Run the jobs of the members from `first` on, and look what became of them. */
+static void evaluate(struct fabricate *fabricate, const struct generation *generation,
+                     uint32_t first, struct submission_look *looks,
+                     struct evolve_evaluation *evaluations)
 {
-    uint32_t count = proposed->member_count;
-    struct evolve_evaluation *evaluations = mem_calloc(count, sizeof *evaluations);
-    struct submission_look *looks = mem_calloc(count, sizeof *looks);
-    struct generation evaluated;
-    struct generation closed;
-    struct hash hash;
-
-    for (uint32_t i = 0; i < count; i++) {
-        if (!proposed->members[i].has_job) {
+    for (uint32_t i = first; i < generation->member_count; i++) {
+        if (!generation->members[i].has_job) {
             continue;
         }
-        run_job(fabricate, &proposed->members[i].job);
-        look(fabricate, &proposed->members[i].job, &looks[i]);
+        run_job(fabricate, &generation->members[i].job);
+        look(fabricate, &generation->members[i].job, &looks[i]);
         evaluations[i] = (struct evolve_evaluation){.failed = looks[i].state == SUBMISSION_FAILED,
                                                     .slot = looks[i].slot};
         evaluations[i].outcome = evaluations[i].failed ? NULL : &looks[i].result.outcome;
         (void)snprintf(evaluations[i].text, sizeof evaluations[i].text, "%.100s", looks[i].text);
     }
+}
+
+/* EVALUATED, EXTENDING where members train on, and CLOSED, from what the chains say. */
+static void close_generation(struct fabricate *fabricate, const struct generation *proposed,
+                             struct hash proposed_hash, const struct generation *previous)
+{
+    uint32_t count = proposed->member_count + GENERATION_EXTENSIONS_MAX;
+    struct evolve_evaluation *evaluations = mem_calloc(count, sizeof *evaluations);
+    struct submission_look *looks = mem_calloc(count, sizeof *looks);
+    const struct generation *last;
+    struct evolve_proposal extension;
+    struct generation evaluated;
+    struct generation closed;
+    struct hash hash;
+
+    evaluate(fabricate, proposed, 0, looks, evaluations);
     CHECK(evolve_evaluate(&fabricate->run, proposed, proposed_hash, evaluations, &evaluated, err));
     CHECK(generation_store_put(fabricate->store, &fabricate->run_key, &evaluated, &hash, err));
-    CHECK(evolve_close(&fabricate->run, &evaluated, hash, previous, &closed, err));
+    CHECK(evolve_extend(&fabricate->run, &evaluated, hash, evaluations, &extension, err));
+    last = &evaluated;
+    if (extension.generation.member_count > 0) {
+        last = &extension.generation;
+        publish(fabricate, &extension);
+        CHECK(generation_store_put(fabricate->store, &fabricate->run_key, last, &hash, err));
+        evaluate(fabricate, last, proposed->member_count, looks, evaluations);
+        fabricate->extensions += last->member_count - proposed->member_count;
+    }
+    CHECK(evolve_close(&fabricate->run, last, hash, evaluations, previous, &closed, err));
     CHECK(generation_store_put(fabricate->store, &fabricate->run_key, &closed, &hash, err));
     for (uint32_t i = 0; i < count; i++) {
         result_fini(&looks[i].result);
     }
+    evolve_proposal_fini(&extension);
     generation_fini(&evaluated);
     generation_fini(&closed);
     free(evaluations);

@@ -28,6 +28,7 @@ struct fabricate_options {
     uint32_t close;       /* that are closed; the next one is proposed and then left */
     bool score_test;
     bool single; /* one evaluation instead of a search */
+    bool longer; /* most children train longer, so that others have to train on */
 };
 
 /* 1 lineage, 3 generations, finished, with a test score. */
@@ -54,6 +55,7 @@ struct fabricate {
     struct evolve_run run;
     uint64_t batches;
     uint64_t counter;   /* of tokens */
+    uint32_t extensions; /* members that trained on */
     uint32_t job_count; /* made so far: decides what becomes of the next */
 };
 

@@ -24,6 +24,7 @@ struct history {
     uint32_t count;
     long extended;
     long invalid;
+    long trained_on; /* extensions for fairness */
     bool robust;
     struct generation last; /* closed; its views point into the last record */
     struct hash last_hash;
@@ -77,49 +78,114 @@ static void check_spec(const struct evolve_fixture *fixture, const struct genera
     job_spec_fini(&spec);
 }
 
-/* One generation: proposed, evaluated by made-up outcomes, closed. */
+/* What is made up for a generation's jobs. */
+struct made_up {
+    struct result_outcome outcomes[GENERATION_MEMBERS_MAX];
+    struct evolve_evaluation evaluations[GENERATION_MEMBERS_MAX];
+};
+
+static void make_up(struct made_up *made, uint32_t slot, const struct generation_member *member)
+{
+    struct evolve_evaluation *evaluation = &made->evaluations[slot];
+
+    made->outcomes[slot] = evolve_fake_outcome(member->job, 600);
+    evaluation->slot = member->job;
+    evaluation->outcome = &made->outcomes[slot];
+    if (member->job.data[31] % 11 == 0) {
+        evaluation->failed = true;
+        evaluation->outcome = NULL;
+        (void)snprintf(evaluation->text, sizeof evaluation->text, "exploded");
+    }
+}
+
+/* Those that train on: from the state of the member that they extend, to the best one's budget. */
+static void check_extension(const struct made_up *made, const struct evolve_proposal *extension,
+                            uint32_t slot, uint64_t default_budget)
+{
+    const struct generation_member *member = &extension->generation.members[slot];
+    const struct generation_member *extended = &extension->generation.members[member->extends];
+    struct nero_err err = {0};
+    struct job_spec spec;
+
+    assert_int_equal(member->origin, GENERATION_EXTENSION);
+    assert_true(bytes_view_equal(member->genotype, extended->genotype));
+    assert_int_equal(extended->verdict, GENERATION_SCORED);
+    assert_true(member->budget.amount > extended->budget.amount &&
+                member->budget.amount > default_budget);
+    assert_int_equal(job_spec_decode(bytes_as_view(&extension->specs[slot]), &spec, &err), NERO_OK);
+    assert_int_equal(spec.kind, JOB_EXTEND);
+    assert_true(hash_equal(&spec.continue_from, &made->outcomes[member->extends].state));
+    assert_int_equal(spec.budget.amount, member->budget.amount);
+    job_spec_fini(&spec);
+}
+
+/* Proposed and evaluated by made-up outcomes. */
+static void propose_and_evaluate(const struct evolve_fixture *fixture, uint32_t number,
+                                 struct history *history, struct made_up *made,
+                                 struct evolve_proposal *proposal, struct generation *evaluated)
+{
+    struct nero_err err = {0};
+    struct hash hash;
+
+    if (evolve_propose(&fixture->run, 0, number, number > 0 ? &history->last : NULL,
+                       history->last_hash, history->has_parent ? &history->parent : NULL, proposal,
+                       &err) != NERO_OK) {
+        fail_msg("%s", err.message);
+    }
+    for (uint32_t i = 0; i < proposal->generation.member_count; i++) {
+        const struct generation_member *member = &proposal->generation.members[i];
+
+        assert_int_equal(member->has_job, member->text[0] == '\0');
+        history->invalid += !member->has_job;
+        if (member->has_job && proposal->specs[i].bytes > 0) {
+            check_spec(fixture, &proposal->generation, i, &proposal->specs[i], history);
+        }
+        make_up(made, i, member);
+    }
+    hash = keep(history, &proposal->generation);
+    assert_int_equal(evolve_evaluate(&fixture->run, &proposal->generation, hash, made->evaluations,
+                                     evaluated, &err),
+                     NERO_OK);
+}
+
+/* One generation to its end. */
 static void step(const struct evolve_fixture *fixture, uint32_t number, struct history *history)
 {
+    static struct made_up made;
     const struct generation *previous = number > 0 ? &history->last : NULL;
-    struct result_outcome outcomes[GENERATION_MEMBERS_MAX];
-    struct evolve_evaluation evaluations[GENERATION_MEMBERS_MAX] = {0};
+    const struct generation *last;
     struct evolve_proposal proposal;
+    struct evolve_proposal extension;
     struct generation evaluated;
     struct generation closed;
     struct nero_err err = {0};
     struct hash hash;
 
-    if (evolve_propose(&fixture->run, 0, number, previous, history->last_hash,
-                       history->has_parent ? &history->parent : NULL, &proposal, &err) != NERO_OK) {
-        fail_msg("%s", err.message);
-    }
-    for (uint32_t i = 0; i < proposal.generation.member_count; i++) {
-        const struct generation_member *member = &proposal.generation.members[i];
-
-        assert_int_equal(member->has_job, member->text[0] == '\0');
-        history->invalid += !member->has_job;
-        if (member->has_job && proposal.specs[i].bytes > 0) {
-            check_spec(fixture, &proposal.generation, i, &proposal.specs[i], history);
-        }
-        outcomes[i] = evolve_fake_outcome(member->job, 600);
-        evaluations[i].slot = member->job;
-        evaluations[i].outcome = &outcomes[i];
-        if (member->job.data[31] % 11 == 0) {
-            evaluations[i].failed = true;
-            evaluations[i].outcome = NULL;
-            (void)snprintf(evaluations[i].text, sizeof evaluations[i].text, "exploded");
-        }
-    }
-    hash = keep(history, &proposal.generation);
-    assert_int_equal(
-        evolve_evaluate(&fixture->run, &proposal.generation, hash, evaluations, &evaluated, &err),
-        NERO_OK);
+    memset(&made, 0, sizeof made);
+    propose_and_evaluate(fixture, number, history, &made, &proposal, &evaluated);
     hash = keep(history, &evaluated);
-    assert_int_equal(evolve_close(&fixture->run, &evaluated, hash, previous, &closed, &err),
-                     NERO_OK);
-    history->has_parent =
-        evaluations[closed.selected].outcome != NULL && closed.members[closed.selected].has_job;
-    history->parent = outcomes[closed.selected];
+    last = &evaluated;
+    assert_int_equal(
+        evolve_extend(&fixture->run, &evaluated, hash, made.evaluations, &extension, &err),
+        NERO_OK);
+    if (extension.generation.member_count > 0) {
+        assert_int_equal(
+            evolve_close(&fixture->run, &evaluated, hash, NULL, previous, &closed, &err),
+            NERO_INVALID); /* not without them */
+        last = &extension.generation;
+        for (uint32_t i = evaluated.member_count; i < last->member_count; i++) {
+            check_extension(&made, &extension, i, fixture->preset.record.search.budget.amount);
+            make_up(&made, i, &last->members[i]);
+            history->trained_on++;
+        }
+        hash = keep(history, last);
+    }
+    assert_int_equal(
+        evolve_close(&fixture->run, last, hash, made.evaluations, previous, &closed, &err),
+        NERO_OK);
+    history->has_parent = made.evaluations[closed.selected].outcome != NULL &&
+                          closed.members[closed.selected].has_job;
+    history->parent = made.outcomes[closed.selected];
     history->robust = closed.next_robust;
     history->last_hash = keep(history, &closed);
     generation_fini(&history->last);
@@ -128,6 +194,7 @@ static void step(const struct evolve_fixture *fixture, uint32_t number, struct h
                      NERO_OK);
     generation_fini(&closed);
     generation_fini(&evaluated);
+    evolve_proposal_fini(&extension);
     evolve_proposal_fini(&proposal);
 }
 
@@ -155,7 +222,8 @@ static void check_search(const char *preset, bool reevaluate, enum run_strategy 
     fixture.preset.record.strategy = strategy;
     search(&fixture, GENERATIONS, &one);
     search(&fixture, GENERATIONS, &two);
-    assert_int_equal(one.count, 3 * GENERATIONS);
+    assert_true(one.count >= 3 * GENERATIONS);
+    assert_true(strategy == RUN_RANDOM ? one.trained_on == 0 : one.trained_on > 0);
     assert_int_equal(two.count, one.count);
     for (uint32_t i = 0; i < one.count; i++) {
         assert_true(
@@ -459,7 +527,7 @@ static void test_propose__refuses_what_does_not_fit(void **state)
     assert_int_equal(
         evolve_propose(&fixture.run, 0, 1, &proposal.generation, none, NULL, NULL, &err),
         NERO_INVALID);
-    assert_int_equal(evolve_close(&fixture.run, &proposal.generation, none, NULL, &out, &err),
+    assert_int_equal(evolve_close(&fixture.run, &proposal.generation, none, NULL, NULL, &out, &err),
                      NERO_INVALID);
     for (uint32_t i = 0; i < 2; i++) {
         outcomes[i] = evolve_fake_outcome(proposal.generation.members[i].job, 80);

@@ -1,15 +1,17 @@
 /*
- * Goal: the (1 + lambda) choice, the phase switch and the champion as in specs/evolution.md (a), (e).
- * Method: small generations written out by hand.
+ * Goal: the (1 + lambda) choice, the phase switch and the champion as in specs/evolution.md (a),
+ * (e). Method: small generations written out by hand.
  */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
+#include "evolve/fitness.h"
 #include "evolve/select.h"
 
 enum { MEMBERS = 3 };
@@ -57,6 +59,77 @@ static void test_select__scored_before_penalised(void **state)
     sample.members[0].verdict = GENERATION_FAILED;
     sample.members[1].verdict = GENERATION_ILL_FITTED;
     assert_int_equal(select_best(&sample.generation), 2);
+}
+
+#define S GENERATION_SCORED
+#define F GENERATION_FAILED
+#define I GENERATION_ILL_FITTED
+
+/* Who trains on, by hand: fitness, budget and verdict of parent and two children. */
+static void test_select__who_trains_on(void **state)
+{
+    static const struct {
+        const char *what;
+        double fitness[MEMBERS];
+        uint64_t budget[MEMBERS];
+        enum generation_verdict verdict[MEMBERS];
+        const char *extended;
+    } cases[] = {
+        {"the best has the default budget", {.5, .6, .4}, {30, 10, 10}, {S, S, S}, ""},
+        {"all have the best one's", {.5, .6, .4}, {20, 20, 20}, {S, S, S}, ""},
+        {"the parent is the best: the least trained", {.7, .6, .5}, {20, 10, 10}, {S, S, S}, "1"},
+        {"the fittest of them, not the first", {.7, .5, .6}, {20, 10, 10}, {S, S, S}, "2"},
+        {"ties: the first of them", {.7, .5, .5}, {20, 10, 10}, {S, S, S}, "1"},
+        {"a default parent is one of the least", {.5, .6, .4}, {10, 20, 10}, {S, S, S}, "0"},
+        {"the parent in between, then the least", {.5, .6, .4}, {20, 30, 10}, {S, S, S}, "02"},
+        {"the parent once, though it is the least", {.5, .6, .4}, {20, 30, 30}, {S, S, S}, "0"},
+        {"failed ones never", {.7, -1, -1}, {20, 10, 10}, {S, F, I}, ""},
+        {"a failed parent neither", {-1, .6, .5}, {20, 30, 30}, {F, S, S}, ""},
+        {"a failed one is no best", {-1, -1, -1}, {20, 30, 10}, {F, F, F}, ""},
+        {"the least is above the default", {.7, .6, .5}, {30, 20, 30}, {S, S, S}, "1"},
+    };
+    const struct run_search search = {.budget = {.kind = JOB_SECONDS, .amount = 10}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        uint32_t out[GENERATION_EXTENSIONS_MAX];
+        char text[GENERATION_EXTENSIONS_MAX + 1] = "";
+        struct sample sample;
+        uint32_t count;
+
+        make(&sample, 1, true, cases[i].fitness[0], cases[i].fitness[1], cases[i].fitness[2]);
+        for (int m = 0; m < MEMBERS; m++) {
+            sample.members[m].origin = m == 0 ? GENERATION_PARENT : GENERATION_MUTANT;
+            sample.members[m].budget.amount = cases[i].budget[m];
+            sample.members[m].verdict = cases[i].verdict[m];
+        }
+        count = select_extensions(&search, &sample.generation, out);
+        for (uint32_t e = 0; e < count; e++) {
+            text[e] = (char)('0' + out[e]);
+        }
+        if (strcmp(text, cases[i].extended) != 0) {
+            fail_msg("%s: \"%s\", not \"%s\"", cases[i].what, text, cases[i].extended);
+        }
+    }
+}
+
+#undef S
+#undef F
+#undef I
+
+/* Extensions stand last: strictly better ones are selected, ties go to the best; no mean. */
+static void test_select__extensions_win_by_being_better(void **state)
+{
+    const struct run_search search = {.penalty = -1.0};
+    struct sample sample;
+
+    (void)state;
+    make(&sample, 1, true, 0.5, 0.5, 0.5);
+    sample.members[2].origin = GENERATION_EXTENSION;
+    assert_int_equal(select_best(&sample.generation), 0);
+    sample.members[2].fitness = 0.75;
+    assert_int_equal(select_best(&sample.generation), 2);
+    assert_true(fitness_mean(&search, &sample.generation) == 0.5);
 }
 
 static void test_select__robust_from_the_threshold_on_for_good(void **state)
@@ -119,6 +192,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_select__first_argmax_and_ties_to_the_parent),
         cmocka_unit_test(test_select__scored_before_penalised),
+        cmocka_unit_test(test_select__who_trains_on),
+        cmocka_unit_test(test_select__extensions_win_by_being_better),
         cmocka_unit_test(test_select__robust_from_the_threshold_on_for_good),
         cmocka_unit_test(test_select__champion_over_robust_generations),
         cmocka_unit_test(test_select__a_penalised_member_is_no_champion),

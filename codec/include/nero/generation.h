@@ -16,6 +16,7 @@
 
 enum {
     GENERATION_MEMBERS_MAX = 512,
+    GENERATION_EXTENSIONS_MAX = 2, /* of one generation, among its members */
     GENERATION_EVENTS_MAX = 256, /* of one member */
     GENERATION_TEXT_BYTES = 160,
     GENERATION_BYTES_MAX = 4 * 1024 * 1024 - 1024 /* the envelope goes on top */
@@ -32,7 +33,8 @@ enum generation_origin {
     GENERATION_PARENT = 1, /* the parent, trained again (or its stored result) */
     GENERATION_RANDOM = 2,
     GENERATION_MUTANT = 3,
-    GENERATION_SEED = 4 /* a given architecture */
+    GENERATION_SEED = 4,     /* a given architecture */
+    GENERATION_EXTENSION = 5 /* another member of the generation, trained on */
 };
 
 /* Operators, as in specs/evolution.md d. */
@@ -70,12 +72,14 @@ enum generation_verdict {
 };
 
 /*
- * In a proposed record every verdict is pending. What follows `verdict` is stored for other
+ * In a proposed record every verdict is pending, in an extending one those of the extensions are:
+ * they stand behind the other members, and in the closed record too. What follows `verdict` is stored for other
  * verdicts only; the budget is stored where its kind is set, and a job has one. Without a job a
  * verdict is pending or invalid.
  */
 struct generation_member {
     enum generation_origin origin;
+    uint32_t extends; /* of EXTENSION: the member that trains on; 0 else */
     struct bytes_view genotype; /* encoded; a view on decode, borrowed on encode */
     bool has_job;               /* false: invalid, see text */
     struct hash job;

@@ -22,7 +22,8 @@ enum {
     RUN_LINEAGES_MAX = 65535,
     RUN_GENERATIONS_MAX = 1000000,
     RUN_BATCH_JOBS_MAX = 1000,
-    RUN_REDRAWS_MAX = 60
+    RUN_REDRAWS_MAX = 60,
+    RUN_LAMBDA_MAX = 509 /* with the parent and two extensions GENERATION_MEMBERS_MAX */
 };
 
 enum run_strategy { RUN_EVOLVE = 1, RUN_RANDOM = 2, RUN_SINGLE = 3 /* one evaluation job */ };
