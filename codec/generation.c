@@ -65,9 +65,11 @@ static void member_fields(struct record *r, const struct generation *generation,
     struct generation_member *member = &generation->members[number];
     bool proposed = generation->state == GENERATION_PROPOSED;
     bool has_budget = member->budget.kind != 0;
+    bool may_extend = number > 0 && generation->state >= GENERATION_EXTENDING;
 
     record_group(r, "member", 9);
-    record_u32(r, "origin", &member->origin, GENERATION_PARENT, GENERATION_EXTENSION);
+    record_u32(r, "origin", &member->origin, GENERATION_PARENT,
+               may_extend ? GENERATION_EXTENSION : GENERATION_SEED);
     if (record_when(r, "extends", member->origin == GENERATION_EXTENSION)) {
         record_u32(r, "extends", &member->extends, 0, number > 0 ? number - 1 : 0);
     }

@@ -62,7 +62,7 @@ static void attack_fields(struct record *r, struct job_attack *attack)
 
 void job_protocol_fields(struct record *r, struct job_protocol *protocol)
 {
-    record_group(r, "protocol", 16);
+    record_group(r, "protocol", 17);
     record_hash(r, "dataset", &protocol->dataset);
     record_u64(r, "split_seed", &protocol->split_seed, 0, UINT64_MAX);
     record_u32(r, "train_count", &protocol->train_count, 1, JOB_IMAGES_MAX);
@@ -76,6 +76,7 @@ void job_protocol_fields(struct record *r, struct job_protocol *protocol)
     record_bool(r, "augment", &protocol->augment);
     record_real(r, "ill_fitted_share", &protocol->ill_fitted_share, DBL_MIN, 1.0);
     record_u32(r, "on_timeout", &protocol->on_timeout, JOB_SCORE_LAST, JOB_SCORE_BEST);
+    record_u32(r, "time_check", &protocol->time_check, JOB_CHECK_EPOCH, JOB_CHECK_STEP);
     record_u64(r, "max_parameters", &protocol->max_parameters, 0, UINT64_MAX);
     record_u64(r, "max_macs", &protocol->max_macs, 0, UINT64_MAX);
     record_u64(r, "max_plan_bytes", &protocol->max_plan_bytes, 0, UINT64_MAX);

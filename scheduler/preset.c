@@ -53,6 +53,7 @@ struct preset_protocol {
     bool augment;
     double ill_fitted_share;
     enum job_on_timeout on_timeout;
+    enum job_time_check time_check;
     uint64_t max_parameters, max_macs, max_plan_bytes;
 };
 
@@ -83,6 +84,7 @@ static const cyaml_strval_t policies[] = {{"same-class", RUN_SAME_CLASS}, {"any"
 static const cyaml_strval_t attacks[] = {
     {"none", JOB_ATTACK_NONE}, {"fgsm", JOB_ATTACK_FGSM}, {"pgd", JOB_ATTACK_PGD}};
 static const cyaml_strval_t timeouts[] = {{"last", JOB_SCORE_LAST}, {"best", JOB_SCORE_BEST}};
+static const cyaml_strval_t checks[] = {{"epoch", JOB_CHECK_EPOCH}, {"step", JOB_CHECK_STEP}};
 
 #define RATE(name) CYAML_FIELD_FLOAT(#name, OPTIONAL, struct run_rates, name)
 static const cyaml_schema_field_t rates_fields[] = {
@@ -143,6 +145,7 @@ static const cyaml_schema_field_t protocol_fields[] = {
     PROTOCOL(BOOL, augment),
     PROTOCOL(FLOAT, ill_fitted_share),
     CYAML_FIELD_ENUM("on_timeout", OPTIONAL, struct preset_protocol, on_timeout, timeouts, 2),
+    CYAML_FIELD_ENUM("time_check", OPTIONAL, struct preset_protocol, time_check, checks, 2),
     PROTOCOL(UINT, max_parameters),
     PROTOCOL(UINT, max_macs),
     PROTOCOL(UINT, max_plan_bytes),
@@ -211,7 +214,8 @@ static const struct preset_file file_defaults = {
                  .bn_momentum = 0.99,
                  .augment = true,
                  .ill_fitted_share = 0.90,
-                 .on_timeout = JOB_SCORE_LAST},
+                 .on_timeout = JOB_SCORE_LAST,
+                 .time_check = JOB_CHECK_EPOCH},
     .run = {.runners = 1, .checkpoint_seconds = 60, .lease_ms = 30000}};
 
 /* ---- reading ---- */
@@ -457,6 +461,7 @@ static enum nero_status take_protocol(const struct preset_protocol *from, struct
                                  .augment = from->augment,
                                  .ill_fitted_share = from->ill_fitted_share,
                                  .on_timeout = from->on_timeout,
+                                 .time_check = from->time_check,
                                  .max_parameters = from->max_parameters,
                                  .max_macs = from->max_macs,
                                  .max_plan_bytes = from->max_plan_bytes};

@@ -41,6 +41,8 @@ enum nero_status schedule_init(struct schedule *schedule, const struct job_spec 
                                   .epochs_max = epochs_max < RESULT_EPOCHS_MAX ? epochs_max
                                                                                : RESULT_EPOCHS_MAX,
                                   .steps_per_epoch = train / learning->batch,
+                                  .every_step = spec->budget.kind == JOB_SECONDS &&
+                                                spec->protocol.time_check == JOB_CHECK_STEP,
                                   .updates_max = updates_of_budget(&spec->budget, flops)};
     if (spec->budget.amount == 0 || schedule->updates_max == 0 || epochs_max == 0) {
         return err_set(err, NERO_INVALID, 0,
@@ -64,7 +66,8 @@ uint32_t schedule_steps_of_epoch(const struct progress *progress)
 bool schedule_epoch_is_over(const struct schedule *schedule, const struct progress *progress)
 {
     return progress->cursor >= schedule->steps_per_epoch ||
-           progress->updates >= schedule->updates_max;
+           progress->updates >= schedule->updates_max ||
+           (schedule->every_step && progress->seconds_used >= (double)schedule->budget.amount);
 }
 
 bool schedule_budget_is_used(const struct schedule *schedule, const struct progress *progress)

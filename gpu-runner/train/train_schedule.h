@@ -16,6 +16,7 @@ struct schedule {
     uint32_t early_stop;
     uint32_t epochs_max;      /* of the learning unit, at most RESULT_EPOCHS_MAX */
     uint32_t steps_per_epoch; /* floor(train images / batch) */
+    bool every_step;          /* seconds are looked at after every step */
     uint64_t updates_max;     /* that the budget allows; UINT64_MAX where it counts otherwise */
 };
 
@@ -30,10 +31,13 @@ enum nero_status schedule_init(struct schedule *schedule, const struct job_spec 
 /* Updates that the epoch in progress has had: all but those of finished epochs. */
 uint32_t schedule_steps_of_epoch(const struct progress *progress);
 
-/* True when the epoch in progress ends here: it is full, or the budget has no further step. */
+/*
+ * True when the epoch in progress ends here: it is full, or the budget has no further step. With
+ * every_step the caller has brought seconds_used up to date.
+ */
 bool schedule_epoch_is_over(const struct schedule *schedule, const struct progress *progress);
 
-/* True when the budget is used up; seconds are looked at here and nowhere else: at epoch ends. */
+/* True when the budget is used up. */
 bool schedule_budget_is_used(const struct schedule *schedule, const struct progress *progress);
 
 /*

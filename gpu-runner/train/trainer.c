@@ -445,6 +445,9 @@ static enum nero_status train_step(struct trainer *trainer, struct trainer_event
     progress->updates++;
     progress->cursor++;
     progress->loss_sum += loss * (double)trainer->spec->phenotype.learning.batch;
+    if (trainer->schedule.every_step) {
+        trainer_account_time(trainer);
+    }
     if (schedule_epoch_is_over(&trainer->schedule, progress)) {
         progress->phase = PROGRESS_CONTROL;
         progress->cursor = 0;

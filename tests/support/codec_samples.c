@@ -127,6 +127,7 @@ void codec_sample_spec(struct job_spec *out)
                                           .augment = true,
                                           .ill_fitted_share = 0.9,
                                           .on_timeout = JOB_SCORE_LAST,
+                                          .time_check = JOB_CHECK_STEP,
                                           .max_parameters = 50000000,
                                           .max_plan_bytes = UINT64_C(8) << 30};
     (void)snprintf(out->numeric_class, sizeof out->numeric_class, "%s",

@@ -218,6 +218,7 @@ static void check_search(const char *preset, bool reevaluate, enum run_strategy 
     evolve_fixture_open(&fixture, preset, 7);
     fixture.preset.record.search.warmup_threshold = 0.2;
     fixture.preset.record.search.penalty = 0.0;
+    fixture.preset.record.search.rates.train_longer = 0.4;
     fixture.preset.record.search.reevaluate_parent = reevaluate;
     fixture.preset.record.strategy = strategy;
     search(&fixture, GENERATIONS, &one);

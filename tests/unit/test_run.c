@@ -140,7 +140,10 @@ static void test_run__a_generation_is_checked(void **state)
     GENERATION_REFUSED(g.members[0].kept = 3063, "members[0].member.evaluation.kept");
     GENERATION_REFUSED(g.members[0].fitness = INFINITY, "members[0].member.evaluation.fitness");
     GENERATION_REFUSED(g.members[1].events[1].op = 13, "members[1].member.events[1].event.op");
-    GENERATION_REFUSED(g.selected = 2, "closing.selected");
+    GENERATION_REFUSED(g.selected = 3, "closing.selected");
+    GENERATION_REFUSED(g.members[2].extends = 2, "members[2].member.extends");
+    GENERATION_REFUSED(g.members[0].origin = GENERATION_EXTENSION, "members[0].member.origin");
+    GENERATION_REFUSED(g.state = GENERATION_EVALUATED, "members[2].member.origin");
     GENERATION_REFUSED(g.champion_generation = 8, "closing.champion.generation");
     GENERATION_REFUSED(g.lineage = 65536, "lineage");
 }
@@ -157,6 +160,7 @@ static void test_run__an_open_generation_has_no_closing(void **state)
     (void)state;
     assert_int_equal(generation_decode(bytes_as_view(&bytes), &generation, &err), NERO_OK);
     generation.state = GENERATION_PROPOSED;
+    generation.member_count = 2; /* without the extension, which owns nothing */
     generation.members[0].verdict = GENERATION_PENDING;
     generation.members[1].verdict = GENERATION_PENDING;
     bytes_init(&out, GENERATION_BYTES_MAX);

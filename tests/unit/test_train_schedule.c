@@ -229,6 +229,29 @@ static void test_train_schedule__seconds_are_looked_at_when_an_epoch_ends(void *
     assert_int_equal(stop_after(&schedule, losses, 1, &progress), 0);
 }
 
+/* time_check step: the epoch ends with the step in which the seconds were used up. */
+static void test_train_schedule__seconds_may_be_looked_at_after_every_step(void **state)
+{
+    static const enum job_budget_kind others[] = {JOB_EPOCHS, JOB_STEPS, JOB_FLOPS};
+    struct job_spec spec = spec_of(JOB_SECONDS, 60, 320, 32);
+    struct progress progress = {.seconds_used = 59.9, .updates = 1, .cursor = 1};
+    struct schedule schedule;
+    struct nero_err err;
+
+    (void)state;
+    spec.protocol.time_check = JOB_CHECK_STEP;
+    assert_int_equal(schedule_init(&schedule, &spec, 1, &err), NERO_OK);
+    assert_false(schedule_epoch_is_over(&schedule, &progress));
+    progress.seconds_used = 60.0;
+    assert_true(schedule_epoch_is_over(&schedule, &progress));
+    for (size_t i = 0; i < 3; i++) {
+        spec.budget = (struct job_budget){.kind = others[i], .amount = 1000000};
+        assert_int_equal(schedule_init(&schedule, &spec, 1, &err), NERO_OK);
+        progress.seconds_used = 1e9; /* other budgets have no clock */
+        assert_false(schedule_epoch_is_over(&schedule, &progress));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -243,6 +266,7 @@ int main(void)
         cmocka_unit_test(test_train_schedule__reasons_have_an_order),
         cmocka_unit_test(test_train_schedule__a_curve_never_outgrows_its_record),
         cmocka_unit_test(test_train_schedule__seconds_are_looked_at_when_an_epoch_ends),
+        cmocka_unit_test(test_train_schedule__seconds_may_be_looked_at_after_every_step),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

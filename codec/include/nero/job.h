@@ -25,6 +25,8 @@ enum job_budget_kind { JOB_SECONDS = 1, JOB_EPOCHS = 2, JOB_STEPS = 3, JOB_FLOPS
 enum job_attack_kind { JOB_ATTACK_NONE = 0, JOB_ATTACK_FGSM = 1, JOB_ATTACK_PGD = 2 };
 enum job_part { JOB_PART_FITNESS = 0, JOB_PART_TEST = 1 }; /* which images are scored */
 enum job_on_timeout { JOB_SCORE_LAST = 0, JOB_SCORE_BEST = 1 };
+/* When a budget in seconds is looked at: it may be passed by one epoch, or by one step. */
+enum job_time_check { JOB_CHECK_EPOCH = 0, JOB_CHECK_STEP = 1 };
 
 struct job_budget {
     enum job_budget_kind kind;
@@ -56,6 +58,7 @@ struct job_protocol {
     bool augment;            /* pad 4, flip, crop */
     double ill_fitted_share; /* (0,1]: predictions of one class above this share are ill-fitted */
     enum job_on_timeout on_timeout;
+    enum job_time_check time_check;
     uint64_t max_parameters; /* 0: no limit */
     uint64_t max_macs;
     uint64_t max_plan_bytes;
