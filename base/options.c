@@ -119,8 +119,8 @@ static enum nero_status parse_option(const struct options_command *command, int 
         return store_value(spec, equals + 1, err);
     }
     if (*index + 1 >= argc) {
-        return err_set(err, NERO_INVALID, 0, "--%s needs a value (%s); see '%s --help'",
-                       spec->name, spec->value, command->program);
+        return err_set(err, NERO_INVALID, 0, "--%s needs a value (%s); see '%s --help'", spec->name,
+                       spec->value, command->program);
     }
     (*index)++;
     return store_value(spec, argv[*index], err);
@@ -154,8 +154,9 @@ enum nero_status options_parse(const struct options_command *command, int argc, 
             }
         } else if (out->argument_count == command->arguments_max ||
                    out->argument_count == OPTIONS_ARGUMENTS_MAX) {
-            return err_set(err, NERO_INVALID, 0, "'%.60s' is one argument too many; see '%s --help'",
-                           argv[i], command->program);
+            return err_set(err, NERO_INVALID, 0,
+                           "'%.60s' is one argument too many; see '%s --help'", argv[i],
+                           command->program);
         } else {
             out->arguments[out->argument_count++] = argv[i];
         }

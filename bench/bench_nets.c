@@ -37,10 +37,8 @@ static void conv_bn_act(struct phenotype_unit *unit, uint32_t filters, uint32_t 
 static void pool(struct phenotype_unit *unit, enum phenotype_pooling pooling, uint32_t kernel,
                  uint32_t stride)
 {
-    unit->pool = (struct phenotype_pool){.pooling = pooling,
-                                         .kernel = kernel,
-                                         .stride = stride,
-                                         .padding = PHENOTYPE_VALID};
+    unit->pool = (struct phenotype_pool){
+        .pooling = pooling, .kernel = kernel, .stride = stride, .padding = PHENOTYPE_VALID};
 }
 
 static void classify(struct phenotype *phenotype)
@@ -61,13 +59,26 @@ static void fill_nsga(struct phenotype *phenotype)
     static const struct {
         uint32_t count;
         int32_t inputs[5];
-    } features[] = {{1, {-1}},       {1, {0}},       {1, {-1}},
-                    {1, {1}},        {3, {1, 2, 3}}, {3, {0, 3, 4}},
-                    {1, {5}},        {1, {6}},       {1, {6}},
-                    {1, {6}},        {1, {8}},       {2, {8, 10}},
-                    {5, {7, 8, 9, 10, 11}},          {1, {12}},
-                    {1, {13}},       {1, {13}},      {1, {15}},
-                    {2, {14, 16}},   {3, {14, 16, 17}}, {3, {14, 17, 18}}};
+    } features[] = {{1, {-1}},
+                    {1, {0}},
+                    {1, {-1}},
+                    {1, {1}},
+                    {3, {1, 2, 3}},
+                    {3, {0, 3, 4}},
+                    {1, {5}},
+                    {1, {6}},
+                    {1, {6}},
+                    {1, {6}},
+                    {1, {8}},
+                    {2, {8, 10}},
+                    {5, {7, 8, 9, 10, 11}},
+                    {1, {12}},
+                    {1, {13}},
+                    {1, {13}},
+                    {1, {15}},
+                    {2, {14, 16}},
+                    {3, {14, 16, 17}},
+                    {3, {14, 17, 18}}};
     static const uint32_t transitions[] = {6, 13};
     struct phenotype_unit *unit = add_next(phenotype, PHENOTYPE_CONV);
 

@@ -82,8 +82,9 @@ void bench_peer_close(struct bench_peer *peer)
 
 static void print_node(FILE *to, const struct graph_node *node)
 {
-    fprintf(to, "{\"op\":\"%s\",\"c\":%u,\"kernel\":[%u,%u],\"stride\":%u,\"pad\":[%u,%u,%u,%u],"
-                "\"bias\":%s,\"inputs\":[",
+    fprintf(to,
+            "{\"op\":\"%s\",\"c\":%u,\"kernel\":[%u,%u],\"stride\":%u,\"pad\":[%u,%u,%u,%u],"
+            "\"bias\":%s,\"inputs\":[",
             graph_op_name(node->op), (unsigned)node->shape.c, (unsigned)node->kernel_h,
             (unsigned)node->kernel_w, (unsigned)node->stride, (unsigned)node->pad_top,
             (unsigned)node->pad_left, (unsigned)node->pad_bottom, (unsigned)node->pad_right,

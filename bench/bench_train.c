@@ -8,11 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "net/net.h"
 #include "nero/clock.h"
 #include "nero/mem.h"
 #include "nero/options.h"
 #include "nero/rng.h"
+#include "net/net.h"
 #include "train/optimiser.h"
 
 #include "bench_nets.h"
@@ -107,9 +107,9 @@ static enum nero_status fill(struct bench_side *side, uint32_t batch, struct ner
     status = side->backend->ops->upload(side->backend, side->arrays.trained, weights,
                                         graph->trained_count * sizeof(float), err);
     if (status == NERO_OK) {
-        status = side->backend->ops->upload(side->backend, side->stats,
-                                            weights + graph->trained_count,
-                                            graph->stat_count * sizeof(float), err);
+        status =
+            side->backend->ops->upload(side->backend, side->stats, weights + graph->trained_count,
+                                       graph->stat_count * sizeof(float), err);
     }
     free(weights);
     return status;
@@ -153,8 +153,8 @@ static enum nero_status side_step(struct bench_side *side, struct nero_err *err)
                        side->grads, &side->loss, err);
 
     if (status == NERO_OK) {
-        status = optimiser_step(&side->optimiser, side->backend, &side->arrays, side->updates++,
-                                err);
+        status =
+            optimiser_step(&side->optimiser, side->backend, &side->arrays, side->updates++, err);
     }
     return status;
 }
@@ -192,14 +192,12 @@ static double median(const double *values, uint64_t count)
 
     memcpy(sorted, values, count * sizeof(*values));
     qsort(sorted, count, sizeof(*sorted), compare_doubles);
-    return count % 2 == 1 ? sorted[count / 2]
-                          : (sorted[count / 2 - 1] + sorted[count / 2]) / 2.0;
+    return count % 2 == 1 ? sorted[count / 2] : (sorted[count / 2 - 1] + sorted[count / 2]) / 2.0;
 }
 
 /* Rounds of ours, theirs in one layout, theirs in the other. peer NULL: ours alone. */
 static enum nero_status run_rounds(struct bench_side *side, struct bench_peer *peer,
-                                   const struct bench_net *net,
-                                   const struct bench_options *options,
+                                   const struct bench_net *net, const struct bench_options *options,
                                    struct bench_result *result, struct nero_err *err)
 {
     double warm;
@@ -239,8 +237,8 @@ static void report(const struct bench_side *side, const struct bench_peer *peer,
     if (options->json) {
         printf("{\"net\":\"%s\",\"batch\":%u,\"parameters\":%llu,\"macs\":%.0f,"
                "\"images_per_s\":%.4g,\"gflops\":%.4g",
-               net->name, (unsigned)net->batch, (unsigned long long)side->graph.trained_count,
-               macs, ours, ours * macs * 6e-9);
+               net->name, (unsigned)net->batch, (unsigned long long)side->graph.trained_count, macs,
+               ours, ours * macs * 6e-9);
         if (peer != NULL) {
             printf(",\"peer\":\"%s\",\"peer_contiguous\":%.4g,\"peer_channels_last\":%.4g,"
                    "\"ratio\":%.3f",
@@ -251,8 +249,8 @@ static void report(const struct bench_side *side, const struct bench_peer *peer,
     }
     printf("%-6s %8.2f images/s  %6.1f GFLOP/s", net->name, ours, ours * macs * 6e-9);
     if (peer != NULL) {
-        printf("   %s: contiguous %.2f, channels_last %.2f   ratio %.2f", peer->version,
-               theirs[0], theirs[1], ours / theirs[best]);
+        printf("   %s: contiguous %.2f, channels_last %.2f   ratio %.2f", peer->version, theirs[0],
+               theirs[1], ours / theirs[best]);
     }
     printf("   (%s; batch %u, %.3g M MACs, loss %.3f)\n", net->what, (unsigned)net->batch,
            macs * 1e-6, side->loss);
@@ -309,25 +307,30 @@ static enum nero_status run_all(const struct bench_options *options, struct nero
 
 int main(int argc, char **argv)
 {
-    struct bench_options options = {.backend = "auto", .net = "all", .python = "python3",
+    struct bench_options options = {.backend = "auto",
+                                    .net = "all",
+                                    .python = "python3",
                                     .script = NERO_SOURCE_DIR "/bench/bench_train.py",
-                                    .rounds = 5, .seconds = 1.0};
+                                    .rounds = 5,
+                                    .seconds = 1.0};
     const struct options_spec specs[] = {
         {"net", OPTIONS_STRING, "NAME", "nsga, plain, demo or all", NULL, &options.net, 0},
         {"backend", OPTIONS_STRING, "NAME", "cpu, ref, cuda or auto", NULL, &options.backend, 0},
         {"rounds", OPTIONS_U64, "N", "turns of each side (5)", NULL, &options.rounds, ROUNDS_MAX},
-        {"seconds", OPTIONS_DOUBLE, "S", "of a turn, at least one step (1)", NULL,
-         &options.seconds, 0},
+        {"seconds", OPTIONS_DOUBLE, "S", "of a turn, at least one step (1)", NULL, &options.seconds,
+         0},
         {"python", OPTIONS_STRING, "PATH", "an interpreter that can import torch", NULL,
          &options.python, 0},
         {"script", OPTIONS_STRING, "PATH", "the peer's program", NULL, &options.script, 0},
         {"no-peer", OPTIONS_FLAG, NULL, "time our side alone", NULL, &options.no_peer, 0},
         {"json", OPTIONS_FLAG, NULL, "a JSON object a line", NULL, &options.json, 0}};
     const struct options_command command = {
-        .program = "bench_train", .arguments = "",
+        .program = "bench_train",
+        .arguments = "",
         .about = "Images a second of training steps on one thread, ours and PyTorch's in turns.\n"
                  "PyTorch runs in both layouts (contiguous, channels_last); the better counts.",
-        .specs = specs, .spec_count = sizeof(specs) / sizeof(*specs)};
+        .specs = specs,
+        .spec_count = sizeof(specs) / sizeof(*specs)};
     struct options_parsed parsed;
     struct nero_err err;
 

@@ -27,7 +27,7 @@ struct runner_beat {
     /* The beat thread's own. */
     struct queue *queue;
     uint64_t life_seen;
-    int64_t life_ns; /* when life_seen was new */
+    int64_t life_ns;      /* when life_seen was new */
     int64_t announced_ns; /* 0: never */
     bool pinned;
     bool silent;
@@ -114,8 +114,8 @@ static void pin(struct runner_beat *beat, const struct runner_beat_report *repor
     struct nero_err ignored;
 
     if (beat->options.pin && !beat->pinned && report->committed > 0) {
-        beat->pinned = queue_pin(beat->queue, &beat->claim, beat->options.numeric_class,
-                                 &ignored) == NERO_OK;
+        beat->pinned =
+            queue_pin(beat->queue, &beat->claim, beat->options.numeric_class, &ignored) == NERO_OK;
     }
 }
 
@@ -123,13 +123,10 @@ static enum nero_status renew(struct runner_beat *beat, const struct runner_beat
                               enum queue_control *control, struct nero_err *err)
 {
     char note[RUNNER_BEAT_NOTE_BYTES];
-    struct queue_beat message = {.units = report->units,
-                                 .slot = report->slot,
-                                 .step = report->committed,
-                                 .note = note};
+    struct queue_beat message = {
+        .units = report->units, .slot = report->slot, .step = report->committed, .note = note};
 
-    if (beat->queue == NULL &&
-        queue_open(beat->options.redis_url, &beat->queue, err) != NERO_OK) {
+    if (beat->queue == NULL && queue_open(beat->options.redis_url, &beat->queue, err) != NERO_OK) {
         beat->queue = NULL;
         return err->status;
     }
@@ -170,16 +167,14 @@ static void log_answer(struct runner_beat *beat, enum nero_status status,
     beat->was_lost = outage ? beat->was_lost : lost;
 }
 
-static void hand_over(struct runner_beat *beat, enum nero_status status,
-                      enum queue_control control)
+static void hand_over(struct runner_beat *beat, enum nero_status status, enum queue_control control)
 {
     thread_monitor_enter(&beat->monitor);
     if (status == NERO_OK) {
         beat->view.lost = false;
         beat->view.cancel = control == QUEUE_CANCEL;
         beat->view.drain = beat->view.drain || control == QUEUE_DRAIN;
-        beat->view.checkpoint_now =
-            beat->view.checkpoint_now || control == QUEUE_CHECKPOINT_NOW;
+        beat->view.checkpoint_now = beat->view.checkpoint_now || control == QUEUE_CHECKPOINT_NOW;
     } else if (is_lost(status)) {
         beat->view.lost = true;
     }
@@ -202,7 +197,7 @@ static uint32_t beat_once(struct runner_beat *beat, const struct runner_beat_rep
     log_answer(beat, status, &err);
     hand_over(beat, status, control);
     return status == NERO_OK || is_lost(status) || beat_ms < BEAT_RETRY_MS ? beat_ms
-                                                                         : BEAT_RETRY_MS;
+                                                                           : BEAT_RETRY_MS;
 }
 
 /* Inside the monitor. True when it is time to end. */
@@ -213,8 +208,7 @@ static bool wait_for_stop(struct runner_beat *beat, uint32_t wait_ms)
     while (!beat->stop) {
         int64_t left_ns = end_ns - clock_mono_ns(beat->options.clock);
 
-        if (left_ns <= 0 ||
-            !thread_monitor_wait_ms(&beat->monitor, (left_ns + 999999) / 1000000)) {
+        if (left_ns <= 0 || !thread_monitor_wait_ms(&beat->monitor, (left_ns + 999999) / 1000000)) {
             break;
         }
     }
@@ -261,8 +255,8 @@ enum nero_status runner_beat_start(const struct runner_beat_options *options,
     }
     hash_to_hex(hex, &claim->job);
     (void)snprintf(beat->short_id, sizeof beat->short_id, "%.12s", hex);
-    beat->where = (struct log_context){
-        .run = beat->claim.run, .job = beat->short_id, .token = claim->token};
+    beat->where =
+        (struct log_context){.run = beat->claim.run, .job = beat->short_id, .token = claim->token};
     beat->report.accuracy = (double)NAN;
     beat->report.seconds_left = -1;
     beat->report.phase = PROGRESS_TRAIN;

@@ -18,12 +18,12 @@
 struct runner_beat;
 
 struct runner_beat_options {
-    const char *redis_url;     /* borrowed until stop, as all here */
-    const char *runner;        /* name in the queue */
+    const char *redis_url; /* borrowed until stop, as all here */
+    const char *runner;    /* name in the queue */
     const char *host;
     const char *numeric_class;
-    bool pin;                  /* bind the job to the class once a checkpoint of it exists */
-    uint32_t beat_ms;          /* 0: a third of the lease */
+    bool pin;         /* bind the job to the class once a checkpoint of it exists */
+    uint32_t beat_ms; /* 0: a third of the lease */
     int64_t stall_ms;
     const struct clock_source *clock;
 };
@@ -34,8 +34,8 @@ struct runner_beat_report {
     uint64_t slot;      /* newest committed */
     uint64_t committed; /* units of the newest checkpoint */
     enum progress_phase phase;
-    uint32_t epoch;     /* 1-based */
-    uint32_t epochs;    /* at most */
+    uint32_t epoch;  /* 1-based */
+    uint32_t epochs; /* at most */
     uint32_t step;
     uint32_t steps;
     double loss;

@@ -34,8 +34,7 @@ enum nero_status runner_ckpt_add_blob(struct chain *chain, struct slot *slot, co
 
 enum nero_status runner_ckpt_commit(struct chain *chain, const struct runner_ckpt_owner *owner,
                                     enum slot_reason reason, const struct progress *progress,
-                                    struct bytes_view state, uint64_t *number,
-                                    struct nero_err *err)
+                                    struct bytes_view state, uint64_t *number, struct nero_err *err)
 {
     struct slot slot = runner_ckpt_slot(owner, SLOT_CHECKPOINT, reason);
     const struct chain_entry *entry;
@@ -105,8 +104,8 @@ static bool is_damage(enum nero_status status)
 
 enum nero_status runner_ckpt_find(struct chain *chain, struct storage *store, const char *run,
                                   uint64_t below, const struct log_context *where,
-                                  struct progress *progress, struct bytes *state,
-                                  uint64_t *number, uint32_t *passed, struct nero_err *err)
+                                  struct progress *progress, struct bytes *state, uint64_t *number,
+                                  uint32_t *passed, struct nero_err *err)
 {
     const struct chain_entry *entry;
 

@@ -11,7 +11,7 @@
 #include "nero/log.h"
 #include "nero/progress.h"
 
-#define RUNNER_CKPT_STATE "state"     /* role of a blob */
+#define RUNNER_CKPT_STATE "state" /* role of a blob */
 #define RUNNER_CKPT_WEIGHTS "weights"
 
 enum { RUNNER_CKPT_STATE_BYTES_MAX = 1 << 30 };
@@ -50,8 +50,8 @@ enum nero_status runner_ckpt_commit(struct chain *chain, const struct runner_ckp
  */
 enum nero_status runner_ckpt_find(struct chain *chain, struct storage *store, const char *run,
                                   uint64_t below, const struct log_context *where,
-                                  struct progress *progress, struct bytes *state,
-                                  uint64_t *number, uint32_t *passed, struct nero_err *err);
+                                  struct progress *progress, struct bytes *state, uint64_t *number,
+                                  uint32_t *passed, struct nero_err *err);
 
 /* Name the slots that do not verify in the log, once each from slot `from` on. */
 void runner_ckpt_log_damage(const struct chain *chain, uint64_t from,

@@ -229,8 +229,8 @@ static enum nero_status fetch(struct runner_data *data, const struct hash *hash,
     return NERO_OK;
 }
 
-static enum nero_status load_blob(struct runner_data *data, const struct hash *hash,
-                                  uint64_t bytes, struct data_blob *out, struct nero_err *err)
+static enum nero_status load_blob(struct runner_data *data, const struct hash *hash, uint64_t bytes,
+                                  struct data_blob *out, struct nero_err *err)
 {
     *out = (struct data_blob){0};
     if (bytes == 0) {
@@ -280,8 +280,7 @@ static enum nero_status read_record(struct runner_data *data, const struct hash 
     return status;
 }
 
-static enum nero_status load(struct runner_data *data, const struct hash *id,
-                             struct nero_err *err)
+static enum nero_status load(struct runner_data *data, const struct hash *id, struct nero_err *err)
 {
     struct run_dataset record;
     uint64_t image_bytes;

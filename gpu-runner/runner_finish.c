@@ -46,7 +46,7 @@ void runner_finish_provenance(const struct chain *chain, const struct runner_ckp
                               int64_t now_ms, struct result_provenance *out)
 {
     uint64_t count = chain_count(chain);
-    uint64_t high = 0; /* updates committed so far */
+    uint64_t high = 0;  /* updates committed so far */
     bool fresh = false; /* no checkpoint since the newest takeover */
     int64_t last_ms = 0;
 
@@ -69,8 +69,8 @@ void runner_finish_provenance(const struct chain *chain, const struct runner_ckp
 
             out->preemptions += entry->slot.reason == SLOT_NOTICE;
             if (fresh) {
-                out->steps_redone += redone(chain, high, entry->slot.has_restored_from,
-                                            entry->slot.restored_from);
+                out->steps_redone +=
+                    redone(chain, high, entry->slot.has_restored_from, entry->slot.restored_from);
             }
             fresh = false;
             high = updates > high ? updates : high;
@@ -83,8 +83,8 @@ void runner_finish_provenance(const struct chain *chain, const struct runner_ckp
 }
 
 enum nero_status runner_finish_encode(const struct result_outcome *outcome,
-                                      const struct result_provenance *provenance,
-                                      struct bytes *out, struct nero_err *err)
+                                      const struct result_provenance *provenance, struct bytes *out,
+                                      struct nero_err *err)
 {
     struct bytes inner;
     enum nero_status status;

@@ -27,7 +27,7 @@ void runner_finish_provenance(const struct chain *chain, const struct runner_ckp
 
 /* Append the result record's bytes. Errors: too_big, no_memory, invalid. */
 enum nero_status runner_finish_encode(const struct result_outcome *outcome,
-                                      const struct result_provenance *provenance,
-                                      struct bytes *out, struct nero_err *err);
+                                      const struct result_provenance *provenance, struct bytes *out,
+                                      struct nero_err *err);
 
 #endif

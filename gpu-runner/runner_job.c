@@ -18,9 +18,9 @@ enum {
 const char *runner_job_end_name(enum runner_job_end end)
 {
     static const char *const names[] = {
-        [RUNNER_JOB_DONE] = "done",         [RUNNER_JOB_KNOWN] = "known",
-        [RUNNER_JOB_FAILED] = "failed",     [RUNNER_JOB_STOPPED] = "stopped",
-        [RUNNER_JOB_UNABLE] = "unable",     [RUNNER_JOB_LOST] = "lost",
+        [RUNNER_JOB_DONE] = "done",           [RUNNER_JOB_KNOWN] = "known",
+        [RUNNER_JOB_FAILED] = "failed",       [RUNNER_JOB_STOPPED] = "stopped",
+        [RUNNER_JOB_UNABLE] = "unable",       [RUNNER_JOB_LOST] = "lost",
         [RUNNER_JOB_CANCELLED] = "cancelled",
     };
 
@@ -96,11 +96,9 @@ bool runner_job_overtaken(struct runner_job *job)
         return runner_job_finish_as(job, RUNNER_JOB_CANCELLED, "%s", terminal->slot.text);
     }
     /* Ours: an append whose answer was lost, found on the next try. */
-    return runner_job_finish_as(job,
-                                terminal_is_ours(job, terminal) ? RUNNER_JOB_DONE
-                                                                : RUNNER_JOB_KNOWN,
-                                "slot %" PRIu64 " is %s", terminal->number,
-                                slot_kind_name(terminal->slot.kind));
+    return runner_job_finish_as(
+        job, terminal_is_ours(job, terminal) ? RUNNER_JOB_DONE : RUNNER_JOB_KNOWN,
+        "slot %" PRIu64 " is %s", terminal->number, slot_kind_name(terminal->slot.kind));
 }
 
 bool runner_job_fail(struct runner_job *job, const char *format, ...)
@@ -230,10 +228,8 @@ static void job_init(struct runner_job *job, const struct runner_env *env,
     job->where =
         (struct log_context){.run = claim->run, .job = job->short_id, .token = claim->token};
     runner_backoff_init(&job->backoff, claim->nonce);
-    job->owner = (struct runner_ckpt_owner){.token = claim->token,
-                                            .nonce = claim->nonce,
-                                            .redis_ms = claim->redis_ms,
-                                            .key = env->key};
+    job->owner = (struct runner_ckpt_owner){
+        .token = claim->token, .nonce = claim->nonce, .redis_ms = claim->redis_ms, .key = env->key};
     bytes_init(&job->fetched, JOB_BYTES_MAX + ENVELOPE_OVERHEAD_MAX);
     bytes_init(&job->continue_from, RUNNER_CKPT_STATE_BYTES_MAX);
     bytes_init(&job->state, RUNNER_CKPT_STATE_BYTES_MAX);
@@ -261,8 +257,8 @@ enum runner_job_end runner_job_run(const struct runner_env *env, struct queue_cl
                                           .runner = env->runner,
                                           .host = env->host,
                                           .numeric_class = env->numeric_class,
-                                          .pin = trust_run(env->trust)->resume_policy !=
-                                                 RUN_ANY_CLASS,
+                                          .pin =
+                                              trust_run(env->trust)->resume_policy != RUN_ANY_CLASS,
                                           .beat_ms = env->beat_ms,
                                           .stall_ms = env->stall_ms,
                                           .clock = env->clock};

@@ -16,13 +16,13 @@
 #include "runner_notice.h"
 
 enum runner_job_end {
-    RUNNER_JOB_DONE = 1,  /* this attempt committed the final slot */
-    RUNNER_JOB_KNOWN,     /* terminal before this attempt: Redis was told, no work done */
-    RUNNER_JOB_FAILED,    /* for a cause in the job */
-    RUNNER_JOB_STOPPED,   /* stop or drain: committed and released */
-    RUNNER_JOB_UNABLE,    /* released: this runner cannot, another may */
-    RUNNER_JOB_LOST,      /* another attempt owns it: nothing was touched */
-    RUNNER_JOB_CANCELLED  /* by the scheduler */
+    RUNNER_JOB_DONE = 1, /* this attempt committed the final slot */
+    RUNNER_JOB_KNOWN,    /* terminal before this attempt: Redis was told, no work done */
+    RUNNER_JOB_FAILED,   /* for a cause in the job */
+    RUNNER_JOB_STOPPED,  /* stop or drain: committed and released */
+    RUNNER_JOB_UNABLE,   /* released: this runner cannot, another may */
+    RUNNER_JOB_LOST,     /* another attempt owns it: nothing was touched */
+    RUNNER_JOB_CANCELLED /* by the scheduler */
 };
 
 /* What a runner has in one run; all borrowed. */
@@ -39,7 +39,7 @@ struct runner_env {
     struct runner_data *data;
     struct runner_notice *notice;
     const struct clock_source *clock;
-    uint64_t checkpoint_units;  /* 0: by time alone */
+    uint64_t checkpoint_units; /* 0: by time alone */
     double checkpoint_seconds;
     uint32_t beat_ms; /* 0: a third of the lease */
     int64_t stall_ms;

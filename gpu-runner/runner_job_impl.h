@@ -29,8 +29,8 @@ struct runner_job {
     struct runner_backoff backoff;
     struct runner_beat *beat;
 
-    struct bytes fetched;         /* the job envelope when Redis's was no good */
-    struct bytes_view envelope;   /* verified */
+    struct bytes fetched;       /* the job envelope when Redis's was no good */
+    struct bytes_view envelope; /* verified */
     struct job_spec spec;
     char spec_fault[ERR_MESSAGE_BYTES_MAX]; /* not empty: signed, but not to be understood */
     struct chain *chain;
@@ -47,13 +47,13 @@ struct runner_job {
     int64_t retry_ns;  /* no checkpoint try before this */
     int64_t probed_ns; /* the chain, while the lease is lost */
     struct runner_beat_report report;
-    int64_t start_ns;      /* of the first unit */
-    int64_t unit_ns;       /* end of the last unit */
-    double train_seconds;  /* of this attempt */
+    int64_t start_ns;     /* of the first unit */
+    int64_t unit_ns;      /* end of the last unit */
+    double train_seconds; /* of this attempt */
     uint64_t train_steps;
 
     enum runner_job_end end;
-    bool permanent; /* FAILED: no retry */
+    bool permanent;                  /* FAILED: no retry */
     char pin_class[JOB_CLASS_BYTES]; /* UNABLE: the class that the job is bound to; "": none */
     char reason[QUEUE_REASON_BYTES];
 };
@@ -79,8 +79,8 @@ bool runner_job_fail(struct runner_job *job, const char *format, ...)
  * Always false. */
 bool runner_job_overtaken(struct runner_job *job);
 
-bool runner_job_open(struct runner_job *job); /* claim -> takeover */
+bool runner_job_open(struct runner_job *job);    /* claim -> takeover */
 bool runner_job_prepare(struct runner_job *job); /* takeover -> trainer, restored */
-bool runner_job_work(struct runner_job *job); /* -> final slot; false otherwise */
+bool runner_job_work(struct runner_job *job);    /* -> final slot; false otherwise */
 
 #endif

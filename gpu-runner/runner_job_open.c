@@ -77,8 +77,7 @@ static bool check_class(struct runner_job *job)
     bool fits;
 
     fits = job->spec_fault[0] != 0 || class_fits(job, job->spec.numeric_class, "the job");
-    if (!fits || newest == NULL ||
-        trust_run(job->env->trust)->resume_policy == RUN_ANY_CLASS) {
+    if (!fits || newest == NULL || trust_run(job->env->trust)->resume_policy == RUN_ANY_CLASS) {
         return fits;
     }
     progress_init(&progress);
@@ -190,8 +189,7 @@ static bool try_restore(struct runner_job *job, uint64_t number, struct nero_err
         (void)snprintf(job->progress.numeric_class, sizeof job->progress.numeric_class, "%s",
                        job->env->numeric_class);
     }
-    if (trainer_restore(job->trainer, &job->progress, bytes_as_view(&job->state), err) ==
-        NERO_OK) {
+    if (trainer_restore(job->trainer, &job->progress, bytes_as_view(&job->state), err) == NERO_OK) {
         job->owner.has_restored_from = true;
         job->owner.restored_from = number;
         job->units = job->progress.units;

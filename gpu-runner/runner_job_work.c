@@ -119,8 +119,7 @@ static bool is_owner(const struct runner_job *job)
         const struct chain_entry *entry = chain_at(job->chain, number);
 
         if (entry->valid && entry->slot.kind == SLOT_TAKEOVER) {
-            return entry->slot.token == job->claim->token &&
-                   entry->slot.nonce == job->claim->nonce;
+            return entry->slot.token == job->claim->token && entry->slot.nonce == job->claim->nonce;
         }
     }
     return false;
@@ -209,10 +208,10 @@ static void report_unit(struct runner_job *job, const struct trainer_event *even
     if (seconds > 0) {
         double rate = images / seconds;
 
-        report->images_per_second = report->phase != event->phase || report->units == 0
-                                        ? rate
-                                        : (1 - RATE_WEIGHT) * report->images_per_second +
-                                              RATE_WEIGHT * rate;
+        report->images_per_second =
+            report->phase != event->phase || report->units == 0
+                ? rate
+                : (1 - RATE_WEIGHT) * report->images_per_second + RATE_WEIGHT * rate;
     }
     report->units = job->units;
     report->phase = event->phase;
@@ -227,10 +226,10 @@ static void report_unit(struct runner_job *job, const struct trainer_event *even
         log_line(LOG_INFO, "epoch.ended", &job->where,
                  "epoch=%u control_loss=%.5g control_accuracy=%.4f images_per_second=%.1f",
                  event->epoch + 1, event->loss, event->control_accuracy,
-                 job->train_seconds > 0 ? (double)job->train_steps *
-                                              job->spec.phenotype.learning.batch /
-                                              job->train_seconds
-                                        : 0);
+                 job->train_seconds > 0
+                     ? (double)job->train_steps * job->spec.phenotype.learning.batch /
+                           job->train_seconds
+                     : 0);
     }
 }
 
@@ -283,8 +282,7 @@ static bool commit_final_patiently(struct runner_job *job, struct bytes_view sta
 }
 
 static enum nero_status make_result(struct runner_job *job, struct result_outcome *outcome,
-                                    struct bytes *weights, struct bytes *body,
-                                    struct nero_err *err)
+                                    struct bytes *weights, struct bytes *body, struct nero_err *err)
 {
     struct result_provenance provenance;
     double images = (double)job->train_steps * job->spec.phenotype.learning.batch;
@@ -311,8 +309,8 @@ static bool finish(struct runner_job *job)
     bytes_init(&weights, RUNNER_CKPT_STATE_BYTES_MAX);
     bytes_init(&body, RESULT_BYTES_MAX);
     if (make_result(job, &result.outcome, &weights, &body, &err) == NERO_OK) {
-        struct bytes_view state = result.outcome.has_state ? bytes_as_view(&job->state)
-                                                           : bytes_view_of(NULL, 0);
+        struct bytes_view state =
+            result.outcome.has_state ? bytes_as_view(&job->state) : bytes_view_of(NULL, 0);
 
         (void)commit_final_patiently(job, state, bytes_as_view(&weights), bytes_as_view(&body));
     } else if (err.status == NERO_NO_MEMORY || err.status == NERO_GPU) {

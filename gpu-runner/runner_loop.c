@@ -18,13 +18,13 @@
 #include "train/trainer.h"
 
 enum {
-    LOOP_START_MS = 30000,      /* services may come up after us */
+    LOOP_START_MS = 30000,       /* services may come up after us */
     LOOP_OUTAGE_ONCE_MS = 30000, /* with --once nobody wants to wait for ever */
-    LOOP_WAIT_MS = 1000,        /* for a job; then runs are looked for again */
+    LOOP_WAIT_MS = 1000,         /* for a job; then runs are looked for again */
     LOOP_DISCOVER_MS = 5000,
-    LOOP_REFUSED_MS = 15000,    /* before asking a run again that did not certify */
-    LOOP_TOKEN_WAIT_MS = 5000,  /* for a scheduler's answer; a stop request waits as long */
-    LOOP_MARGIN_MS = 3600000,   /* a job must end before its certificate does */
+    LOOP_REFUSED_MS = 15000,     /* before asking a run again that did not certify */
+    LOOP_TOKEN_WAIT_MS = 5000,   /* for a scheduler's answer; a stop request waits as long */
+    LOOP_MARGIN_MS = 3600000,    /* a job must end before its certificate does */
     LOOP_STORE_BUDGET_MS = 1000, /* of one call; longer outages are the jobs' to wait out */
     LOOP_UNABLE_MAX = 64,
     LOOP_UNABLE_FIRST_MS = 1000,
@@ -72,8 +72,7 @@ static enum nero_status stopped(struct loop *loop, struct nero_err *err)
 }
 
 /* After a failure at start: may it be tried again? Sleeps. */
-static bool start_again(struct loop *loop, int64_t start_ns, const char *what,
-                        struct nero_err *err)
+static bool start_again(struct loop *loop, int64_t start_ns, const char *what, struct nero_err *err)
 {
     if (!err_is_retryable(err->status) ||
         clock_mono_ns(loop->clock) - start_ns > (int64_t)LOOP_START_MS * 1000000) {
@@ -231,8 +230,8 @@ static enum nero_status open_trust(struct loop *loop, struct member *member,
     }
     member->trust = trust;
     margin_ms = (grant->certificate.not_after_ms - clock_wall_ms(loop->clock)) / 8;
-    member->not_after_ms = grant->certificate.not_after_ms -
-                           (margin_ms < LOOP_MARGIN_MS ? margin_ms : LOOP_MARGIN_MS);
+    member->not_after_ms =
+        grant->certificate.not_after_ms - (margin_ms < LOOP_MARGIN_MS ? margin_ms : LOOP_MARGIN_MS);
     log_line(LOG_INFO, "runner.enrolled", &(struct log_context){.run = member->run},
              "runner=%s valid_s=%" PRId64, loop->runner,
              (grant->certificate.not_after_ms - clock_wall_ms(loop->clock)) / 1000);
@@ -249,15 +248,14 @@ static enum nero_status enrol_local(struct loop *loop, struct nero_err *err)
         return err->status;
     }
     if (loop->options->run != NULL && strcmp(loop->options->run, grant.run) != 0) {
-        return err_set(err, NERO_INVALID, 0, "enrolled in run '%s', but --run says '%s'",
-                       grant.run, loop->options->run);
+        return err_set(err, NERO_INVALID, 0, "enrolled in run '%s', but --run says '%s'", grant.run,
+                       loop->options->run);
     }
     member = find_member(loop, grant.run);
     return open_trust(loop, member, &grant, err);
 }
 
-static enum nero_status enrol_remote(struct loop *loop, struct member *member,
-                                     struct nero_err *err)
+static enum nero_status enrol_remote(struct loop *loop, struct member *member, struct nero_err *err)
 {
     struct enrol_grant grant;
 
@@ -392,8 +390,8 @@ static enum nero_status claim_one(struct loop *loop, bool *worked, struct nero_e
         }
         announce(loop, member);
         queue_claim_init(&claim);
-        status = queue_claim(loop->queue, member->run, loop->runner, loop->numeric_class, &claim,
-                             err);
+        status =
+            queue_claim(loop->queue, member->run, loop->runner, loop->numeric_class, &claim, err);
         if (status == NERO_OK) {
             *worked = !was_unable(loop, &claim.job);
             loop->next = (loop->next + i + 1) % loop->member_count;
@@ -438,8 +436,7 @@ static bool survive(struct loop *loop, struct nero_err *err)
         loop->outage_ns = now_ns;
         log_line(LOG_WARN, "runner.outage", NULL, "reason=\"%s\"", err->message);
     }
-    if (loop->options->once &&
-        now_ns - loop->outage_ns > (int64_t)LOOP_OUTAGE_ONCE_MS * 1000000) {
+    if (loop->options->once && now_ns - loop->outage_ns > (int64_t)LOOP_OUTAGE_ONCE_MS * 1000000) {
         return false;
     }
     (void)runner_notice_sleep(loop->notice, loop->clock, runner_backoff_next_ms(&loop->backoff));

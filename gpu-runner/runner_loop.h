@@ -17,13 +17,13 @@ enum { RUNNER_LOOP_RUNS_MAX = 64 };
 struct runner_loop_options {
     const char *redis_url;
     const char *store_url;
-    const char *run;      /* NULL: every run that certifies this runner */
-    const char *backend;  /* "auto", "cpu", "ref", ... */
-    const char *cache;    /* folder of data sets */
-    int enrol_fd;         /* -1: none */
+    const char *run;     /* NULL: every run that certifies this runner */
+    const char *backend; /* "auto", "cpu", "ref", ... */
+    const char *cache;   /* folder of data sets */
+    int enrol_fd;        /* -1: none */
     bool has_token;
     uint8_t token[KEYS_TOKEN_BYTES];
-    bool has_root;        /* check run records against this root key */
+    bool has_root; /* check run records against this root key */
     struct key_public root;
     uint64_t checkpoint_units;
     double checkpoint_seconds;

@@ -75,8 +75,8 @@ static enum nero_status parse(struct arguments *a, int argc, char **argv, bool *
          "NERO_CACHE", &a->cache, 0},
         {"log-level", OPTIONS_STRING, "LEVEL", "debug, info, warn, error (default info)",
          "NERO_LOG_LEVEL", &a->log_level, 0},
-        {"log-format", OPTIONS_STRING, "FORMAT", "text or json (default text)",
-         "NERO_LOG_FORMAT", &a->log_format, 0},
+        {"log-format", OPTIONS_STRING, "FORMAT", "text or json (default text)", "NERO_LOG_FORMAT",
+         &a->log_format, 0},
         {"version", OPTIONS_FLAG, NULL, "print the version", NULL, &a->version, 0},
     };
     const struct options_command command = {.program = "nero-runner",

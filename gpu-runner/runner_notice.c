@@ -77,8 +77,7 @@ void runner_notice_ask(struct runner_notice *notice, const char *why)
     }
 }
 
-bool runner_notice_sleep(struct runner_notice *notice, const struct clock_source *clock,
-                         int64_t ms)
+bool runner_notice_sleep(struct runner_notice *notice, const struct clock_source *clock, int64_t ms)
 {
     int64_t end_ns = clock_mono_ns(clock) + ms * 1000000;
 

@@ -32,7 +32,7 @@ enum {
     ENROL_ANSWER_WAIT_MS = 30000, /* a scheduler may be busy with its store */
     ENROL_REQUEST_WAIT_MS = 2000, /* it may not be held up by a child that stopped midway */
     ENROL_POLL_MS = 200,
-    ENROL_PUSH_AGAIN_MS = 10000, /* Redis may have been emptied since */
+    ENROL_PUSH_AGAIN_MS = 10000,  /* Redis may have been emptied since */
     ENROL_SKEW_MS = 5 * 60 * 1000 /* by which machines' clocks may differ */
 };
 
@@ -211,9 +211,9 @@ enum nero_status enrol_over_fd(int fd, const char *host, const struct key_pair *
     }
     if (status == NERO_OK) {
         memcpy(&run_key, message.data, sizeof run_key);
-        status = accept_certificate(bytes_view_of(message.data + sizeof run_key,
-                                                  message.bytes - sizeof run_key),
-                                    &run_key, NULL, key, out, err);
+        status = accept_certificate(
+            bytes_view_of(message.data + sizeof run_key, message.bytes - sizeof run_key), &run_key,
+            NULL, key, out, err);
     }
     bytes_fini(&message);
     return status == NERO_OK ? NERO_OK : err_wrap(err, "enrol over the inherited socket");
@@ -292,8 +292,8 @@ enum nero_status enrol_by_token(struct queue *queue, struct storage *store, cons
         }
     }
     if (status == NERO_OK && stored.bytes == 0) {
-        status = await_certificate(queue, store, run, bytes_as_view(&request), &key->id,
-                                   timeout_ms, &stored, err);
+        status = await_certificate(queue, store, run, bytes_as_view(&request), &key->id, timeout_ms,
+                                   &stored, err);
     }
     if (status == NERO_OK) {
         status = accept_certificate(bytes_as_view(&stored), &run_key, run, key, out, err);
@@ -359,8 +359,8 @@ static enum nero_status issue(const struct enrol_issuer *issuer, const struct ke
     bytes_clear(out);
     status = keys_certificate_encode(&certificate, &payload, err);
     if (status == NERO_OK) {
-        status = envelope_seal(ENVELOPE_CERTIFICATE, bytes_as_view(&payload), issuer->run_key, out,
-                               err);
+        status =
+            envelope_seal(ENVELOPE_CERTIFICATE, bytes_as_view(&payload), issuer->run_key, out, err);
     }
     bytes_fini(&payload);
     if (status != NERO_OK) {
@@ -452,9 +452,9 @@ enum nero_status enrol_answer_queue(const struct enrol_issuer *issuer, struct qu
     if (status == NERO_OK) {
         proved = token_that_proves(&enrol, tokens, token_count);
         if (proved < 0) {
-            status = err_set(err, NERO_DENIED, 0,
-                             "the request of host '%s' proves no join token that is left",
-                             enrol.host);
+            status =
+                err_set(err, NERO_DENIED, 0,
+                        "the request of host '%s' proves no join token that is left", enrol.host);
         }
     }
     if (status == NERO_OK) {

@@ -29,7 +29,7 @@ struct queue_conn {
     int port;
     int db;
     bool tls;
-    uint32_t command_ms; /* QUEUE_CONN_COMMAND_MS; tests shorten it */
+    uint32_t command_ms;   /* QUEUE_CONN_COMMAND_MS; tests shorten it */
     redisContext *context; /* NULL: not connected */
 };
 

@@ -10,11 +10,12 @@
 #include "queue_conn.h"
 
 /* Every script of queue/lua/ but clock and prelude, which stand in front of each. */
-#define QUEUE_SCRIPTS(X)                                                                           \
-    X(lead)                                                                                        \
-    X(submit) X(claim) X(renew) X(complete) X(fail) X(release) X(pin) X(finish) X(cancel) X(tell)  \
-        X(reap) X(retry) X(pause) X(drop) X(announce) X(counts) X(info) X(list) X(runners)         \
-            X(lanes) X(enrol)
+#define QUEUE_SCRIPTS(X)                                                                        \
+    X(lead)                                                                                     \
+    X(submit)                                                                                   \
+    X(claim)                                                                                    \
+    X(renew) X(complete) X(fail) X(release) X(pin) X(finish) X(cancel) X(tell) X(reap) X(retry) \
+        X(pause) X(drop) X(announce) X(counts) X(info) X(list) X(runners) X(lanes) X(enrol)
 
 enum queue_script {
 #define X(name) QUEUE_SCRIPT_##name,

@@ -214,7 +214,8 @@ static enum nero_status audit_all(struct audit *audit, struct nero_err *err)
     if (status == NERO_OK) {
         status = audit_search(audit, err);
     }
-    return status == NERO_OK ? audit_rest(audit, err) : status;
+    return status == NERO_OK && audit->options->level == AUDIT_FULL ? audit_rest(audit, err)
+                                                                    : status;
 }
 
 static void check_heads(struct audit *audit)
@@ -254,7 +255,9 @@ enum nero_status audit_run(struct storage *store, const char *run,
                            struct nero_err *err)
 {
     int64_t start_ns = clock_mono_ns(clock_system());
-    struct audit_report report = {.blobs_skipped = options->skip_blobs};
+    struct audit_report report = {.level = options->level,
+                                  .blobs_skipped =
+                                      options->skip_blobs || options->level == AUDIT_REPLAY};
     struct audit audit = {.store = store, .run = run, .options = options, .report = &report};
     enum nero_status status = layout_check_run(run, err);
 
@@ -300,12 +303,13 @@ static uint32_t listed(const struct audit_report *report)
 
 static void print_text(const struct audit_report *report, FILE *out)
 {
+    static const char *const names[] = {[AUDIT_FULL] = "audit", [AUDIT_REPLAY] = "replay"};
     char hex[HASH_HEX_BYTES];
 
     if (report->finding_count == 0) {
-        (void)fprintf(out, "audit of %s: clean\n", report->run);
+        (void)fprintf(out, "%s of %s: clean\n", names[report->level], report->run);
     } else {
-        (void)fprintf(out, "audit of %s: %" PRIu32 " finding(s)\n", report->run,
+        (void)fprintf(out, "%s of %s: %" PRIu32 " finding(s)\n", names[report->level], report->run,
                       report->finding_count);
     }
     for (uint32_t i = 0; i < listed(report); i++) {
@@ -337,9 +341,9 @@ static void print_text(const struct audit_report *report, FILE *out)
 static void print_json(const struct audit_report *report, FILE *out)
 {
     json_t *root = json_pack(
-        "{s:s, s:b, s:I, s:[], s:s, s:b, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I, "
+        "{s:s, s:s, s:b, s:I, s:[], s:s, s:b, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I, "
         "s:[], s:b, s:f}",
-        "run", report->run, "clean", (int)(report->finding_count == 0), "finding_count",
+        "run", report->run, "level", report->level == AUDIT_REPLAY ? "replay" : "full", "clean", (int)(report->finding_count == 0), "finding_count",
         (json_int_t)report->finding_count, "findings", "standing", report->standing, "finished",
         (int)report->finished, "objects", (json_int_t)report->objects, "signatures",
         (json_int_t)report->signatures, "blob_bytes", (json_int_t)report->blob_bytes,

@@ -39,16 +39,25 @@ struct audit_report {
     struct hash *heads;  /* of the newest generation record, of the terminal slot; owned */
     bool finished;       /* nothing that the run record asks for is missing; open is no finding */
     char standing[AUDIT_STANDING_BYTES]; /* "3 of 5 generations closed" */
+    enum audit_level level;
     bool blobs_skipped;
     bool heads_checked; /* heads were given */
     double seconds;
 };
 
+/*
+ * FULL: everything that lies in the store. REPLAY: the decisions of the search, computed again from
+ * the run record and the signed outcomes; blobs are not asked for, so that a copy of the records
+ * alone can be replayed, and objects that belong to nothing are not told.
+ */
+enum audit_level { AUDIT_FULL = 0, AUDIT_REPLAY = 1 };
+
 struct audit_options {
     struct key_public root;
     const struct hash *expected_heads; /* --head: each must be one of the run's records; borrowed */
     uint32_t expected_head_count;
-    bool skip_blobs; /* signatures and decisions only */
+    enum audit_level level;
+    bool skip_blobs; /* of FULL: they must be there, but are not read */
     /* Called now and then; NULL: nobody asks. total 0: not known. */
     void (*progress)(void *context, const char *what, uint64_t done, uint64_t total);
     void *context;

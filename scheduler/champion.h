@@ -1,6 +1,6 @@
 /*
- * The champion of a run: the fittest member over all robust-phase generations and lineages (ties: the
- * lower lineage, as the records order the rest), and the score job that measures it on the test
+ * The champion of a run: the fittest member over all robust-phase generations and lineages (ties:
+ * the lower lineage, as the records order the rest), and the score job that measures it on the test
  * images. Everything is read from closed generation records.
  */
 #ifndef NERO_CHAMPION_H

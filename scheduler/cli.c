@@ -119,8 +119,8 @@ enum nero_status cli_run_key(const char *run, struct key_pair *out, struct nero_
     }
     if (status == NERO_NOT_FOUND) {
         return err_set(err, NERO_NOT_FOUND, 0,
-                       "no key of run %s here (%s): it is on the machine that started the run",
-                       run, path);
+                       "no key of run %s here (%s): it is on the machine that started the run", run,
+                       path);
     }
     return status;
 }

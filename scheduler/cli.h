@@ -36,15 +36,22 @@ int cmd_watch(int argc, char **argv);
 enum { CLI_URL_BYTES = 1100 };
 
 /* Rows of option tables that mean the same everywhere; `target` is a const char *, or a bool. */
-#define CLI_OPTION_STORE(target)                                                                   \
-    {"store", OPTIONS_STRING, "URL",                                                               \
-     "object store: file:///dir or s3://bucket/prefix (default: your data folder)", "NERO_STORE",  \
-     (target), 0}
-#define CLI_OPTION_REDIS(target)                                                                   \
-    {"redis", OPTIONS_STRING, "URL", "Redis: redis://host:port/0 or unix:///path", "NERO_REDIS",   \
-     (target), 0}
-#define CLI_OPTION_JSON(target)                                                                    \
-    {"json", OPTIONS_FLAG, NULL, "machine-readable output on standard output", NULL, (target), 0}
+#define CLI_OPTION_STORE(target)                                                           \
+    {                                                                                      \
+        "store", OPTIONS_STRING, "URL",                                                    \
+            "object store: file:///dir or s3://bucket/prefix (default: your data folder)", \
+            "NERO_STORE", (target), 0                                                      \
+    }
+#define CLI_OPTION_REDIS(target)                                                      \
+    {                                                                                 \
+        "redis", OPTIONS_STRING, "URL", "Redis: redis://host:port/0 or unix:///path", \
+            "NERO_REDIS", (target), 0                                                 \
+    }
+#define CLI_OPTION_JSON(target)                                                                   \
+    {                                                                                             \
+        "json", OPTIONS_FLAG, NULL, "machine-readable output on standard output", NULL, (target), \
+            0                                                                                     \
+    }
 
 /* The words of the command line, parsed. *done: help was printed or an error told; exit with it. */
 int cli_parse(const struct options_command *command, int argc, char **argv,

@@ -89,6 +89,15 @@ static enum nero_status parse_heads(const struct options_list *list,
     return NERO_OK;
 }
 
+static enum nero_status parse_level(const char *text, enum audit_level *out, struct nero_err *err)
+{
+    if (strcmp(text, "full") != 0 && strcmp(text, "replay") != 0) {
+        return err_set(err, NERO_INVALID, 0, "--level: '%.40s'; allowed: full, replay", text);
+    }
+    *out = strcmp(text, "replay") == 0 ? AUDIT_REPLAY : AUDIT_FULL;
+    return NERO_OK;
+}
+
 /* A file that is no public key is bad input here, not a damaged artifact. */
 static enum nero_status load_root(const char *path, struct key_public *out, struct nero_err *err)
 {
@@ -175,6 +184,7 @@ static int audit_store(const char *program, const char *argument, struct audit_o
 int cmd_audit(int argc, char **argv)
 {
     const char *root_key = NULL;
+    const char *level = "full";
     bool json = false;
     struct options_list heads = {.count = 0};
     struct audit_options options = {.skip_blobs = false};
@@ -185,6 +195,10 @@ int cmd_audit(int argc, char **argv)
         {"head", OPTIONS_LIST, "HASH",
          "a head that a former audit printed: it must still be there (repeatable)", NULL, &heads,
          0},
+        {"level", OPTIONS_STRING, "LEVEL",
+         "full (default): everything; replay: compute every decision of the search again, from "
+         "records alone",
+         NULL, &level, 0},
         {"skip-blobs", OPTIONS_FLAG, NULL, "do not read checkpoints, weights and images", NULL,
          &options.skip_blobs, 0},
         CLI_OPTION_JSON(&json)};
@@ -198,7 +212,9 @@ int cmd_audit(int argc, char **argv)
             "computed again. STORE is a folder or a URL. Needs no Redis and no secret key.\n"
             "Ends with 0 when clean, 1 with findings, 2 on bad input, 3 when the store fails.",
         .examples = "  nero-sched audit /srv/nero#demo-3f9a12 --root-key root.key.pub\n"
-                    "  nero-sched audit s3://bucket/prefix --root-key root.key.pub --json\n",
+                    "  nero-sched audit s3://bucket/prefix --root-key root.key.pub --json\n"
+                    "  nero-sched audit /srv/nero#demo-3f9a12 --root-key root.key.pub "
+                    "--level replay\n",
         .specs = specs,
         .spec_count = sizeof specs / sizeof specs[0],
         .arguments_min = 1,
@@ -218,8 +234,8 @@ int cmd_audit(int argc, char **argv)
             "--root-key FILE is wanted: the public key that the runs are checked against");
         return cli_fail(command.program, &err);
     }
-    if (load_root(root_key, &options.root, &err) != NERO_OK ||
-        parse_heads(&heads, expected, &options, &err) != NERO_OK) {
+    if (parse_level(level, &options.level, &err) != NERO_OK ||
+        load_root(root_key, &options.root, &err) != NERO_OK || parse_heads(&heads, expected, &options, &err) != NERO_OK) {
         return cli_fail(command.program, &err);
     }
     return audit_store(command.program, parsed.arguments[0], &options, json);

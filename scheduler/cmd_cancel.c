@@ -19,8 +19,9 @@ int cmd_cancel(int argc, char **argv)
     const struct options_command command = {
         .program = "nero-sched cancel",
         .arguments = "RUN",
-        .about = "End a run's unfinished jobs: signed 'cancelled' slots in the store first, then the\n"
-                 "queue. Fences off whoever serves the run. 'resume' opens the jobs again.",
+        .about =
+            "End a run's unfinished jobs: signed 'cancelled' slots in the store first, then the\n"
+            "queue. Fences off whoever serves the run. 'resume' opens the jobs again.",
         .specs = specs,
         .spec_count = 3,
         .arguments_min = 1,

@@ -135,10 +135,10 @@ static void print_result(const struct export_row *row, FILE *out)
 }
 
 /* What a candidate came to, then how: the last four columns differ between equal searches. */
-#define CANDIDATE_HEADER                                                                           \
-    "lineage,generation,member,origin,operators,phase,selected,verdict,fitness,budget,job,"        \
-    "parameters,macs,count,correct,kept,clean_accuracy,adversarial_accuracy,zero_gradient,ill,"    \
-    "steps,epochs,best_epoch,stop,weights,outcome,attempts,preemptions,seconds_trained,"           \
+#define CANDIDATE_HEADER                                                                        \
+    "lineage,generation,member,origin,operators,phase,selected,verdict,fitness,budget,job,"     \
+    "parameters,macs,count,correct,kept,clean_accuracy,adversarial_accuracy,zero_gradient,ill," \
+    "steps,epochs,best_epoch,stop,weights,outcome,attempts,preemptions,seconds_trained,"        \
     "images_per_second"
 
 static void print_candidate(const struct export_row *row, FILE *out)
@@ -174,7 +174,7 @@ static void print_candidate(const struct export_row *row, FILE *out)
     (void)fputc('\n', out);
 }
 
-#define EPOCH_HEADER                                                                               \
+#define EPOCH_HEADER \
     "lineage,generation,member,job,epoch,loss,control_loss,control_correct,control_accuracy,steps"
 
 static uint64_t print_epochs(const struct export_row *row, FILE *out)
@@ -364,8 +364,9 @@ static enum nero_status check_wish(const struct export_wish *wish, struct nero_e
         return err_set(err, NERO_INVALID, 0, "--champion and --out DIR go together");
     }
     if (tables == wish->champion) {
-        return err_set(err, NERO_INVALID, 0, "say what to write: --csv FILE, --epochs FILE or both "
-                                             "(- is standard output), or --champion --out DIR");
+        return err_set(err, NERO_INVALID, 0,
+                       "say what to write: --csv FILE, --epochs FILE or both "
+                       "(- is standard output), or --champion --out DIR");
     }
     if (first + second + wish->json > 1) {
         return err_set(err, NERO_INVALID, 0,
@@ -384,8 +385,8 @@ static enum nero_status export_wish(struct storage *store, const char *run,
         return err->status;
     }
     if (wish->json) {
-        (void)printf("{\"candidates\":%" PRIu64 ",\"epochs\":%" PRIu64 "}\n",
-                     wish->candidates.rows, wish->epochs.rows);
+        (void)printf("{\"candidates\":%" PRIu64 ",\"epochs\":%" PRIu64 "}\n", wish->candidates.rows,
+                     wish->epochs.rows);
     }
     return NERO_OK;
 }

@@ -42,13 +42,14 @@ static enum nero_status fill_record(struct storage *store, struct preset *preset
                                  err);
 }
 
-/* What can only be said once the data set is known: the parts fit, the networks have its classes. */
+/* What can only be said once the data set is known: the parts fit, the networks have its classes.
+ */
 static enum nero_status check_fit(struct storage *store, const struct preset *preset,
                                   struct nero_err *err)
 {
     const struct job_protocol *protocol = &preset->record.protocol;
-    uint64_t wanted = (uint64_t)protocol->train_count + protocol->control_count +
-                      protocol->fitness_count;
+    uint64_t wanted =
+        (uint64_t)protocol->train_count + protocol->control_count + protocol->fitness_count;
     struct grammar grammar = {.rule_count = 0};
     struct evolve_run run = {.record = &preset->record, .grammar = &grammar};
     struct run_dataset dataset;
@@ -123,12 +124,14 @@ static int start_run(const char *command, struct storage *store, const char *url
     key_pair_fini(&root);
     key_pair_fini(&run_key);
     session->runners = session->runners > 0 ? session->runners : preset->runners;
-    session->local.checkpoint_steps =
-        session->local.checkpoint_steps > 0 ? session->local.checkpoint_steps : preset->checkpoint_steps;
+    session->local.checkpoint_steps = session->local.checkpoint_steps > 0
+                                          ? session->local.checkpoint_steps
+                                          : preset->checkpoint_steps;
     session->local.checkpoint_seconds = session->local.checkpoint_seconds > 0
-                                          ? session->local.checkpoint_seconds
-                                          : preset->checkpoint_seconds;
-    session->local.lease_ms = session->local.lease_ms > 0 ? session->local.lease_ms : preset->lease_ms;
+                                            ? session->local.checkpoint_seconds
+                                            : preset->checkpoint_seconds;
+    session->local.lease_ms =
+        session->local.lease_ms > 0 ? session->local.lease_ms : preset->lease_ms;
     if (!session->json) {
         (void)printf("run %s, seed %" PRIu64 ", store %s\n", preset->record.name,
                      preset->record.seed, url);

@@ -205,9 +205,10 @@ int cmd_serve(int argc, char **argv)
     const struct options_command command = {
         .program = "nero-sched serve",
         .arguments = "",
-        .about = "Lead all runs of a store: propose, queue, verify results, close generations. Takes\n"
-                 "submissions from the store's inbox and enrols remote runners that prove a join\n"
-                 "token ('nero-sched keys token'). Runs until stopped; nothing is lost then.",
+        .about =
+            "Lead all runs of a store: propose, queue, verify results, close generations. Takes\n"
+            "submissions from the store's inbox and enrols remote runners that prove a join\n"
+            "token ('nero-sched keys token'). Runs until stopped; nothing is lost then.",
         .examples = "  nero-sched serve --redis redis://10.0.0.5:6379/0 --store s3://bucket/nero\n",
         .specs = specs,
         .spec_count = sizeof specs / sizeof specs[0]};

@@ -11,11 +11,11 @@
 
 static json_t *counts_json(const struct queue_counts *counts)
 {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "epoch",
-                     (json_int_t)counts->epoch, "ready", (json_int_t)counts->ready, "delayed",
-                     (json_int_t)counts->delayed, "leased", (json_int_t)counts->leased, "dead",
-                     (json_int_t)counts->dead, "parked", (json_int_t)counts->parked, "runners",
-                     (json_int_t)counts->runners, "paused", (int)counts->paused);
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "epoch", (json_int_t)counts->epoch,
+                     "ready", (json_int_t)counts->ready, "delayed", (json_int_t)counts->delayed,
+                     "leased", (json_int_t)counts->leased, "dead", (json_int_t)counts->dead,
+                     "parked", (json_int_t)counts->parked, "runners", (json_int_t)counts->runners,
+                     "paused", (int)counts->paused);
 }
 
 static void print_counts(const struct queue_counts *counts)
@@ -92,7 +92,8 @@ int cmd_status(int argc, char **argv)
     const struct options_command command = {
         .program = "nero-sched status",
         .arguments = "RUN",
-        .about = "Where a run stands: generations from the store, jobs from Redis where it answers.",
+        .about =
+            "Where a run stands: generations from the store, jobs from Redis where it answers.",
         .specs = specs,
         .spec_count = 3,
         .arguments_min = 1,

@@ -26,8 +26,7 @@ enum nero_status generation_store_put(struct storage *store, const struct key_pa
                       generation_state_name(generation->state));
     status = generation_encode(generation, &payload, err);
     if (status == NERO_OK) {
-        status =
-            envelope_seal(ENVELOPE_GENERATION, bytes_as_view(&payload), run_key, &stored, err);
+        status = envelope_seal(ENVELOPE_GENERATION, bytes_as_view(&payload), run_key, &stored, err);
     }
     if (status == NERO_OK) {
         status = storage_create_once(store, key, bytes_as_view(&stored), err);

@@ -18,8 +18,8 @@ struct generation_stored {
 void generation_stored_fini(struct generation_stored *stored);
 
 /*
- * Sign and write; the same bytes already there: ok. Other bytes: corrupt, since the record is a pure
- * function of what is stored before it.
+ * Sign and write; the same bytes already there: ok. Other bytes: corrupt, since the record is a
+ * pure function of what is stored before it.
  */
 enum nero_status generation_store_put(struct storage *store, const struct key_pair *run_key,
                                       const struct generation *generation, struct hash *hash,

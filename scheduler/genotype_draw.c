@@ -27,11 +27,11 @@ struct drawing {
     struct nero_err *err;
 };
 
-#define PUT(drawing, ...)                                                                          \
-    do {                                                                                           \
-        if ((drawing)->status == NERO_OK) {                                                        \
-            (drawing)->status = bytes_printf((drawing)->out, (drawing)->err, __VA_ARGS__);         \
-        }                                                                                          \
+#define PUT(drawing, ...)                                                                  \
+    do {                                                                                   \
+        if ((drawing)->status == NERO_OK) {                                                \
+            (drawing)->status = bytes_printf((drawing)->out, (drawing)->err, __VA_ARGS__); \
+        }                                                                                  \
     } while (0)
 
 static const char *activation_name(enum phenotype_activation activation)

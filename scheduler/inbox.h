@@ -16,8 +16,8 @@ enum nero_status inbox_put(struct storage *store, const struct run_record *recor
                            const struct key_pair *root, struct nero_err *err);
 
 /*
- * Make runs of all requests that wait. A request that cannot become a run (bad signature, name taken)
- * is logged and removed. *made counts the new runs.
+ * Make runs of all requests that wait. A request that cannot become a run (bad signature, name
+ * taken) is logged and removed. *made counts the new runs.
  */
 enum nero_status inbox_take(struct storage *store, const struct key_pair *root, uint32_t *made,
                             struct nero_err *err);

@@ -86,9 +86,9 @@ enum nero_status join_tokens_read(struct join_tokens *out, struct nero_err *err)
     }
     dir = opendir(folder);
     if (dir == NULL) {
-        return errno == ENOENT ? NERO_OK
-                               : err_set(err, err_from_errno(errno), errno, "%s: %s", folder,
-                                         strerror(errno));
+        return errno == ENOENT
+                   ? NERO_OK
+                   : err_set(err, err_from_errno(errno), errno, "%s: %s", folder, strerror(errno));
     }
     while ((entry = readdir(dir)) != NULL && out->count < JOIN_TOKENS_MAX) {
         const char *dot = strrchr(entry->d_name, '.');

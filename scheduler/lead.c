@@ -81,9 +81,9 @@ enum nero_status lead_take(struct lead *lead, const char *why, struct nero_err *
         layout_epoch(key, lead->run, highest + 1);
         status = storage_create_once(lead->store, key, bytes_as_view(&stored), err);
         if (status == NERO_EXISTS) {
-            status = err_set(err, NERO_STALE, 0,
-                             "another scheduler took the lead of run %s at the same moment",
-                             lead->run);
+            status =
+                err_set(err, NERO_STALE, 0,
+                        "another scheduler took the lead of run %s at the same moment", lead->run);
         }
     }
     bytes_fini(&stored);

@@ -147,8 +147,8 @@ void live_draw(struct live *live, const struct search *search)
     char text[LIVE_TEXT_BYTES];
     uint32_t count;
 
-    if (live->quiet || (live->drawn_ns != 0 &&
-                        clock_seconds_since(clock, live->drawn_ns) * 1000 < LIVE_DRAW_MS)) {
+    if (live->quiet ||
+        (live->drawn_ns != 0 && clock_seconds_since(clock, live->drawn_ns) * 1000 < LIVE_DRAW_MS)) {
         return;
     }
     live->drawn_ns = clock_mono_ns(clock);
@@ -172,8 +172,8 @@ static void on_proposed(void *context, const struct generation *generation)
     uint32_t jobs = 0;
 
     for (uint32_t i = 0; i < generation->member_count; i++) {
-        jobs += generation->members[i].has_job &&
-                generation->members[i].verdict == GENERATION_PENDING;
+        jobs +=
+            generation->members[i].has_job && generation->members[i].verdict == GENERATION_PENDING;
     }
     live_clear(live);
     if (generation->state == GENERATION_EXTENDING) {
@@ -184,8 +184,8 @@ static void on_proposed(void *context, const struct generation *generation)
         return;
     }
     (void)fprintf(live->out,
-                  "generation %" PRIu32 " of lineage %" PRIu32 ": %" PRIu32
-                  " candidates, %" PRIu32 " to evaluate\n",
+                  "generation %" PRIu32 " of lineage %" PRIu32 ": %" PRIu32 " candidates, %" PRIu32
+                  " to evaluate\n",
                   generation->number, generation->lineage, generation->member_count, jobs);
 }
 
@@ -197,14 +197,13 @@ static void on_measured(void *context, const struct generation *generation, uint
 
     live_clear(live);
     if (evaluation->failed) {
-        (void)fprintf(live->out,
-                      "  generation %" PRIu32 " child %" PRIu32 "  failed: %s\n",
+        (void)fprintf(live->out, "  generation %" PRIu32 " child %" PRIu32 "  failed: %s\n",
                       generation->number, member, evaluation->text);
         return;
     }
     (void)fprintf(live->out,
-                  "  generation %" PRIu32 " %s %" PRIu32
-                  "  done: %" PRIu32 " epochs, %s, C %5.2f %%, A %5.2f %%%s\n",
+                  "  generation %" PRIu32 " %s %" PRIu32 "  done: %" PRIu32
+                  " epochs, %s, C %5.2f %%, A %5.2f %%%s\n",
                   generation->number, member == 0 ? "slot " : "child", member, outcome->epochs,
                   result_stop_name(outcome->stop), 100 * result_clean_accuracy(outcome),
                   100 * result_adversarial_accuracy(outcome),
@@ -218,8 +217,7 @@ static void on_closed(void *context, const struct generation *generation)
 
     live_clear(live);
     (void)fprintf(live->out,
-                  "generation %" PRIu32 " closed: best %s %.4f (member %" PRIu32
-                  "), mean %.4f%s\n",
+                  "generation %" PRIu32 " closed: best %s %.4f (member %" PRIu32 "), mean %.4f%s\n",
                   generation->number, generation->robust ? "F" : "C", best->fitness,
                   generation->selected, generation->mean_fitness,
                   generation->next_robust && !generation->robust ? "; robust phase from here on"

@@ -19,9 +19,9 @@
 #include "nero/log.h"
 
 enum {
-    LOCAL_QUICK_MS = 3000,       /* a runner that dies sooner did not get to work */
+    LOCAL_QUICK_MS = 3000, /* a runner that dies sooner did not get to work */
     LOCAL_QUICK_DEATHS_MAX = 5,
-    LOCAL_BEAT_MS = 1000,        /* often enough for live lines */
+    LOCAL_BEAT_MS = 1000, /* often enough for live lines */
     LOCAL_ARGUMENTS_MAX = 32
 };
 
@@ -96,8 +96,8 @@ static void push_pair(char **argv, int *count, const char *name, char *value)
     argv[*count] = NULL;
 }
 
-/* In the child, between fork and exec. The runner's own process group keeps a terminal's Ctrl-C from
- * reaching it twice; the death signal lets it checkpoint and go when we are killed. */
+/* In the child, between fork and exec. The runner's own process group keeps a terminal's Ctrl-C
+ * from reaching it twice; the death signal lets it checkpoint and go when we are killed. */
 static void exec_runner(const struct local_options *options, uint32_t number, int fd, pid_t parent)
 {
     char program[LOCAL_PATH_BYTES];

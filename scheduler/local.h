@@ -19,7 +19,7 @@ enum { LOCAL_PATH_BYTES = 1024, LOCAL_RUNNERS_MAX = 64 };
 
 /* A runner process of ours. */
 struct local_runner {
-    pid_t pid; /* 0: none */
+    pid_t pid;  /* 0: none */
     int socket; /* our end, for enrolment; -1: closed */
     int64_t started_ns;
     uint32_t quick_deaths; /* in a row, within LOCAL_QUICK_MS of their start */

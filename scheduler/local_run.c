@@ -50,8 +50,8 @@ static enum nero_status start(struct local_run_state *state, struct storage *sto
         local.redis_url = redis_child_url(state->redis);
     }
     if (queue_open(local.redis_url, &state->queue, err) != NERO_OK ||
-        served_open(&state->served, store, state->queue, options->run,
-                    (uint32_t)options->lease_ms, &state->listener, err) != NERO_OK) {
+        served_open(&state->served, store, state->queue, options->run, (uint32_t)options->lease_ms,
+                    &state->listener, err) != NERO_OK) {
         return err->status;
     }
     state->serving = true;
@@ -71,16 +71,15 @@ static enum nero_status loop(struct local_run_state *state, struct nero_err *err
             return err_set(err, NERO_CANCELLED, 0, "stopped on request");
         }
         if (local_tend(&state->local, &issuer, LOCAL_RUN_TEND_MS, err) != NERO_OK ||
-            (state->redis != NULL &&
-             redis_child_check(state->redis, &restarted, err) != NERO_OK)) {
+            (state->redis != NULL && redis_child_check(state->redis, &restarted, err) != NERO_OK)) {
             return err->status;
         }
         if (state->local.options.runners == 0) {
             clock_sleep_ms(clock, LOCAL_RUN_TEND_MS);
         }
         if (restarted) {
-            log_line(LOG_WARN, "redis.restarted",
-                     &(struct log_context){.run = state->served.run}, "its server had died");
+            log_line(LOG_WARN, "redis.restarted", &(struct log_context){.run = state->served.run},
+                     "its server had died");
         }
         if (clock_seconds_since(clock, ticked_ns) * 1000 >= LOCAL_RUN_TICK_MS) {
             if (served_tick(&state->served, err) != NERO_OK) {

@@ -1,6 +1,6 @@
 /*
- * Serving one run on this machine: the loop behind `run` and `resume`. A private Redis unless one is
- * given, local runners, live lines; ends when the search does, or resumable on a stop request.
+ * Serving one run on this machine: the loop behind `run` and `resume`. A private Redis unless one
+ * is given, local runners, live lines; ends when the search does, or resumable on a stop request.
  */
 #ifndef NERO_LOCAL_RUN_H
 #define NERO_LOCAL_RUN_H

@@ -76,7 +76,7 @@ struct preset_file {
 /* ---- schema ---- */
 
 #define OPTIONAL CYAML_FLAG_OPTIONAL
-#define TEXT(key, type, member)                                                                    \
+#define TEXT(key, type, member) \
     CYAML_FIELD_STRING_PTR(key, OPTIONAL | CYAML_FLAG_POINTER, type, member, 0, TEXT_MAX)
 
 static const cyaml_strval_t strategies[] = {{"evolve", RUN_EVOLVE}, {"random", RUN_RANDOM}};

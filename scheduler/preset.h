@@ -11,8 +11,8 @@
 
 /* What the preset says beside the run record. Owned strings; preset_fini. */
 struct preset {
-    /* Its views are into `grammar`, `seed_genotype` and `text`. The caller fills in name, run_key, created_ms and
-       the data set, and seed where has_seed is false. */
+    /* Its views are into `grammar`, `seed_genotype` and `text`. The caller fills in name, run_key,
+       created_ms and the data set, and seed where has_seed is false. */
     struct run_record record;
     struct bytes grammar;
     struct bytes seed_genotype; /* empty: none */

@@ -38,8 +38,8 @@ enum nero_status run_list_read(struct storage *store, struct run_list *out, stru
         struct storage_list page;
         const char *name;
         size_t length;
-        enum nero_status status = storage_list_page(store, prefix, after[0] != 0 ? after : NULL, 1,
-                                                    &page, err);
+        enum nero_status status =
+            storage_list_page(store, prefix, after[0] != 0 ? after : NULL, 1, &page, err);
 
         if (status == NERO_OK && page.count == 0) {
             storage_list_fini(&page);

@@ -71,8 +71,7 @@ enum nero_status run_view_open(struct storage *store, const char *run,
         status = trust_open(store, run, root, &out->trust, err);
     }
     if (status == NERO_NOT_FOUND) {
-        return err_set(err, NERO_NOT_FOUND, 0, "there is no run %s in %s", run,
-                       storage_url(store));
+        return err_set(err, NERO_NOT_FOUND, 0, "there is no run %s in %s", run, storage_url(store));
     }
     if (status != NERO_OK) {
         return status;

@@ -38,8 +38,8 @@ enum nero_status run_view_generation(struct run_view *view, uint32_t lineage, ui
                                      struct generation_stored *out, struct nero_err *err);
 
 /* The result of a job from its chain; not_found while it has none. */
-enum nero_status run_view_result(struct run_view *view, const struct hash *job,
-                                 struct result *out, struct nero_err *err);
+enum nero_status run_view_result(struct run_view *view, const struct hash *job, struct result *out,
+                                 struct nero_err *err);
 
 /* "finished", "open" or "single"; closed and wanted generations over all lineages. */
 const char *run_view_standing(const struct run_view *view, uint32_t *closed, uint32_t *wanted);

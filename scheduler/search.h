@@ -1,10 +1,10 @@
 /*
  * The search of one run as a state machine over the bucket: for each lineage a generation is
- * proposed, evaluated by jobs, extended where fairness asks for it, closed, and the next one proposed, until the run's number of
- * generations is reached. Every transition is a signed record written create-only; since proposing
- * and closing are pure functions of what is stored, a restarted scheduler writes the same bytes and
- * goes on where the former one stood. A run of one evaluation (RUN_SINGLE) is one job.
- * Thread: one thread uses a search.
+ * proposed, evaluated by jobs, extended where fairness asks for it, closed, and the next one
+ * proposed, until the run's number of generations is reached. Every transition is a signed record
+ * written create-only; since proposing and closing are pure functions of what is stored, a
+ * restarted scheduler writes the same bytes and goes on where the former one stood. A run of one
+ * evaluation (RUN_SINGLE) is one job. Thread: one thread uses a search.
  */
 #ifndef NERO_SEARCH_H
 #define NERO_SEARCH_H
@@ -42,7 +42,8 @@ void search_close(struct search *search);
 const struct evolve_run *search_run(const struct search *search);
 uint32_t search_generations(const struct search *search); /* amendments applied */
 
-/* Do what can be done now, without waiting. Errors: stale (not the leader), unavailable, corrupt. */
+/* Do what can be done now, without waiting. Errors: stale (not the leader), unavailable, corrupt.
+ */
 enum nero_status search_tick(struct search *search, struct nero_err *err);
 
 /* Queue all unfinished jobs again: after Redis restarted. */

@@ -41,8 +41,7 @@ static void print_protocol(const struct job_protocol *protocol, FILE *out)
                   protocol->train_count, protocol->control_count, protocol->fitness_count,
                   protocol->split_seed, protocol->part == JOB_PART_TEST ? "test" : "fitness");
     (void)fprintf(out, "attack %s; L2 %g; batch norm momentum %g; %s\n", attack, protocol->l2,
-                  protocol->bn_momentum,
-                  protocol->augment ? "augmented" : "not augmented");
+                  protocol->bn_momentum, protocol->augment ? "augmented" : "not augmented");
 }
 
 static enum nero_status text_run(struct bytes_view payload, FILE *out, struct nero_err *err)

@@ -141,7 +141,8 @@ enum nero_status submission_publish(struct submission *submission, struct bytes_
     return status == NERO_OK ? NERO_OK : err_wrap(err, "publish a job");
 }
 
-/* Write the next batch with those of `jobs` that are in none. Nothing to record: nothing written. */
+/* Write the next batch with those of `jobs` that are in none. Nothing to record: nothing written.
+ */
 static enum nero_status record_batch(struct submission *submission, const struct hash *jobs,
                                      uint32_t count, uint32_t priority, struct nero_err *err)
 {
@@ -168,15 +169,15 @@ static enum nero_status record_batch(struct submission *submission, const struct
         layout_batch(key, lead->run, batch.number);
         status = run_batch_encode(&batch, &payload, err);
         if (status == NERO_OK) {
-            status = envelope_seal(ENVELOPE_BATCH, bytes_as_view(&payload), lead->run_key, &stored,
-                                   err);
+            status =
+                envelope_seal(ENVELOPE_BATCH, bytes_as_view(&payload), lead->run_key, &stored, err);
         }
         if (status == NERO_OK) {
             status = storage_create_once(lead->store, key, bytes_as_view(&stored), err);
         }
         if (status == NERO_EXISTS) {
-            status = err_set(err, NERO_STALE, 0, "another scheduler wrote batch %" PRIu64,
-                             batch.number);
+            status =
+                err_set(err, NERO_STALE, 0, "another scheduler wrote batch %" PRIu64, batch.number);
         }
         if (status == NERO_OK) {
             status = remember_batch(submission, &batch, err);
@@ -272,8 +273,8 @@ static enum nero_status read_terminal(const struct chain *chain, const struct ha
 }
 
 /*
- * The copy under result/ is the runner's to write, right after its final slot; one that died between
- * the two leaves it to whoever leads. Readers (no epoch) write nothing.
+ * The copy under result/ is the runner's to write, right after its final slot; one that died
+ * between the two leaves it to whoever leads. Readers (no epoch) write nothing.
  */
 static enum nero_status index_result(struct submission *submission, const struct hash *job,
                                      const struct chain *chain, struct nero_err *err)

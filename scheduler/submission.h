@@ -49,9 +49,9 @@ enum nero_status submission_enqueue(struct submission *submission, const struct 
                                     uint32_t count, uint32_t priority, struct nero_err *err);
 
 enum submission_state {
-    SUBMISSION_OPEN = 1,     /* no terminal slot */
-    SUBMISSION_FINAL = 2,    /* result is filled */
-    SUBMISSION_FAILED = 3,   /* for cause: text */
+    SUBMISSION_OPEN = 1,   /* no terminal slot */
+    SUBMISSION_FINAL = 2,  /* result is filled */
+    SUBMISSION_FAILED = 3, /* for cause: text */
     SUBMISSION_CANCELLED = 4
 };
 

@@ -17,8 +17,8 @@ struct grammar_reader {
     uint32_t rule_line[GRAMMAR_RULES_MAX];
 };
 
-#define grammar_fail(reader, err, ...)                                                             \
-    (err_set((err), NERO_INVALID, 0, __VA_ARGS__),                                                 \
+#define grammar_fail(reader, err, ...)             \
+    (err_set((err), NERO_INVALID, 0, __VA_ARGS__), \
      err_wrap((err), "%s:%u", (reader)->file, (unsigned)(reader)->line))
 
 void grammar_fini(struct grammar *grammar)

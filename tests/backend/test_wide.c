@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "net/net.h"
 #include "nero/mem.h"
 #include "nero/rng.h"
+#include "net/net.h"
 
 #include "tests/backend/compare.h"
 

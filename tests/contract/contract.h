@@ -33,8 +33,8 @@ bool contract_is_file(void);
 bool contract_is_s3(void);
 
 /* Run a group of tests on the store that the program's argument names. */
-#define CONTRACT_RUN(argc, argv, tests)                                                            \
-    (contract_url = (argc) > 1 ? (argv)[1] : "mem:",                                               \
+#define CONTRACT_RUN(argc, argv, tests)              \
+    (contract_url = (argc) > 1 ? (argv)[1] : "mem:", \
      cmocka_run_group_tests((tests), contract_start, contract_stop))
 
 int contract_start(void **state);

@@ -23,19 +23,19 @@
 
 enum { WAIT_MS = 20000, ARGUMENTS_MAX = 40 };
 
-#define CHECK(call)                                                                                \
-    do {                                                                                           \
-        struct nero_err check_err = {0};                                                           \
-        struct nero_err *err = &check_err;                                                         \
-        tiny_check((call), err, #call);                                                            \
+#define CHECK(call)                        \
+    do {                                   \
+        struct nero_err check_err = {0};   \
+        struct nero_err *err = &check_err; \
+        tiny_check((call), err, #call);    \
     } while (0)
 
-#define REQUIRE(condition)                                                                         \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            (void)fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);          \
-            exit(1);                                                                               \
-        }                                                                                          \
+#define REQUIRE(condition)                                                                \
+    do {                                                                                  \
+        if (!(condition)) {                                                               \
+            (void)fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition); \
+            exit(1);                                                                      \
+        }                                                                                 \
     } while (0)
 
 static int64_t now_ms(void)
@@ -84,9 +84,8 @@ void world_close(struct world *world)
 
 void world_submit(struct world *world)
 {
-    struct queue_item item = {.job = world->job.id,
-                              .envelope = bytes_as_view(&world->job.envelope),
-                              .numeric_class = ""};
+    struct queue_item item = {
+        .job = world->job.id, .envelope = bytes_as_view(&world->job.envelope), .numeric_class = ""};
 
     world->epoch++;
     CHECK(queue_lead(world->queue, world->run.name, world->epoch, WORLD_LEASE_MS, err));
@@ -115,7 +114,7 @@ void world_end_run(struct world *world)
 static void exec_runner(const struct world *world, const char *log, int fd,
                         const char *const *arguments)
 {
-    const char *argv[ARGUMENTS_MAX] = {NERO_RUNNER, "--redis", redis_child_url(world->redis),
+    const char *argv[ARGUMENTS_MAX] = {NERO_RUNNER, "--redis",      redis_child_url(world->redis),
                                        "--backend", world->backend, "--store"};
     char store[TEMP_FOLDER_BYTES + 16];
     char cache[TEMP_FOLDER_BYTES + 16];
@@ -428,8 +427,8 @@ static void check_redis(struct world *world)
     REQUIRE(strcmp(info.state, "gone") == 0);
     do { /* they come in pages */
         before = tally.events;
-        CHECK(queue_events(world->queue, world->run.name, last_id, 0, count_completed, &tally,
-                           err));
+        CHECK(
+            queue_events(world->queue, world->run.name, last_id, 0, count_completed, &tally, err));
     } while (tally.events > before);
     REQUIRE(tally.completed == 1);
 }
@@ -446,8 +445,7 @@ static void check_copy(struct world *world, const struct chain_entry *final)
     bytes_fini(&copy);
 }
 
-void world_outcome(struct world *world, struct bytes *out,
-                   struct result_provenance *provenance)
+void world_outcome(struct world *world, struct bytes *out, struct result_provenance *provenance)
 {
     const struct chain_entry *final;
     struct bytes_view outcome;

@@ -77,7 +77,6 @@ uint64_t world_slot_count(struct world *world);
 
 /* Check all that must hold at the end of a job that was done: one final slot, its copy, nothing
  * left in Redis, one completion. Its outcome's bytes are appended to `out`. */
-void world_outcome(struct world *world, struct bytes *out,
-                   struct result_provenance *provenance);
+void world_outcome(struct world *world, struct bytes *out, struct result_provenance *provenance);
 
 #endif

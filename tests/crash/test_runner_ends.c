@@ -20,8 +20,8 @@
 static struct world world;
 
 static const char *const once[] = {"--once", "--checkpoint-steps", "5", NULL};
-static const char *const quick_stall[] = {"--once", "--checkpoint-steps", "50",
-                                          "--stall-timeout", "1.5", "--beat-ms", "50", NULL};
+static const char *const quick_stall[] = {"--once", "--checkpoint-steps", "50", "--stall-timeout",
+                                          "1.5",    "--beat-ms",          "50", NULL};
 
 static int open_world(void **state)
 {
@@ -117,9 +117,9 @@ static void test_runner_ends__cancelled_job_stops(void **state)
     world_begin_run(&world, "epochs:1000", NULL);
     world_start(&world, 0, once);
     assert_true(world_wait_slots(&world, 3));
-    tiny_check(queue_cancel(world.queue, world.run.name, world.epoch, &world.job.id, &was_leased,
-                            &err),
-               &err, "cancel");
+    tiny_check(
+        queue_cancel(world.queue, world.run.name, world.epoch, &world.job.id, &was_leased, &err),
+        &err, "cancel");
     assert_true(was_leased);
     assert_int_equal(world_wait_end(&world, 0, 10000), 0);
     assert_true(world_log_has(&world, 0, "end=cancelled"));

@@ -248,8 +248,8 @@ static void damage_and_resume(enum damage damage)
     number = damage_newest(damage);
     world_start(&world, 0, often);
     assert_int_equal(world_wait_end(&world, 0, 90000), 0);
-    (void)snprintf(text, sizeof text, "%s.damaged", damage <= DAMAGE_STATE_CUT ? "checkpoint"
-                                                                               : "slot");
+    (void)snprintf(text, sizeof text, "%s.damaged",
+                   damage <= DAMAGE_STATE_CUT ? "checkpoint" : "slot");
     assert_true(world_log_has(&world, 0, text));
     (void)snprintf(text, sizeof text, "slot=%llu ", (unsigned long long)number);
     assert_true(world_log_has(&world, 0, text));

@@ -34,11 +34,11 @@ enum {
 
 #define CLASS_NAME "test-1"
 
-#define CHECK(call)                                                                                \
-    do {                                                                                           \
-        struct nero_err check_err = {0};                                                           \
-        struct nero_err *err = &check_err;                                                         \
-        fabricate_check((call), err, #call);                                                       \
+#define CHECK(call)                          \
+    do {                                     \
+        struct nero_err check_err = {0};     \
+        struct nero_err *err = &check_err;   \
+        fabricate_check((call), err, #call); \
     } while (0)
 
 void fabricate_check(enum nero_status status, const struct nero_err *err, const char *what)

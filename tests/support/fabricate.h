@@ -54,9 +54,9 @@ struct fabricate {
     struct grammar grammar;
     struct evolve_run run;
     uint64_t batches;
-    uint64_t counter;   /* of tokens */
+    uint64_t counter;    /* of tokens */
     uint32_t extensions; /* members that trained on */
-    uint32_t job_count; /* made so far: decides what becomes of the next */
+    uint32_t job_count;  /* made so far: decides what becomes of the next */
 };
 
 /* Make the run `name` below `folder`; XDG_DATA_HOME is set to folder/data. End: fabricate_fini. */

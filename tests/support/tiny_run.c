@@ -9,11 +9,11 @@
 #include "nero/mem.h"
 #include "nero/rng.h"
 
-#define CHECK(call)                                                                                \
-    do {                                                                                           \
-        struct nero_err check_err = {0};                                                           \
-        struct nero_err *err = &check_err;                                                         \
-        tiny_check((call), err, #call);                                                            \
+#define CHECK(call)                        \
+    do {                                   \
+        struct nero_err check_err = {0};   \
+        struct nero_err *err = &check_err; \
+        tiny_check((call), err, #call);    \
     } while (0)
 
 void tiny_check(enum nero_status status, const struct nero_err *err, const char *what)
@@ -129,9 +129,8 @@ void tiny_job_fini(struct tiny_job *job)
 
 static void put_run_record(struct tiny_run *run, enum run_resume_policy policy)
 {
-    struct run_record record = {.run_key = run->key.public_key,
-                                .strategy = RUN_SINGLE,
-                                .resume_policy = policy};
+    struct run_record record = {
+        .run_key = run->key.public_key, .strategy = RUN_SINGLE, .resume_policy = policy};
     char object[LAYOUT_KEY_BYTES];
     struct bytes single;
     struct bytes payload;

@@ -55,17 +55,17 @@ struct curve {
     struct phenotype_learning learning;
 };
 
-#define SGD(nest)                                                                                  \
-    {                                                                                              \
-        .optimiser = PHENOTYPE_SGD, .lr = 0.005, .decay = 1e-2, .momentum = 0.9, .nesterov = nest  \
+#define SGD(nest)                                                                                 \
+    {                                                                                             \
+        .optimiser = PHENOTYPE_SGD, .lr = 0.005, .decay = 1e-2, .momentum = 0.9, .nesterov = nest \
     }
-#define RMSPROP                                                                                    \
-    {                                                                                              \
-        .optimiser = PHENOTYPE_RMSPROP, .lr = 1e-3, .decay = 1e-2, .rho = 0.9                      \
+#define RMSPROP                                                               \
+    {                                                                         \
+        .optimiser = PHENOTYPE_RMSPROP, .lr = 1e-3, .decay = 1e-2, .rho = 0.9 \
     }
-#define ADAM                                                                                       \
-    {                                                                                              \
-        .optimiser = PHENOTYPE_ADAM, .lr = 2e-3, .decay = 1e-2, .beta1 = 0.9, .beta2 = 0.99        \
+#define ADAM                                                                                \
+    {                                                                                       \
+        .optimiser = PHENOTYPE_ADAM, .lr = 2e-3, .decay = 1e-2, .beta1 = 0.9, .beta2 = 0.99 \
     }
 
 static const struct curve curves[] = {

@@ -284,9 +284,8 @@ static void *join(void *argument)
 }
 
 /* Answer requests until one comes; returns what was made of it. */
-static enum nero_status answer_one(struct world *world,
-                                   const uint8_t (*tokens)[KEYS_TOKEN_BYTES], uint32_t count,
-                                   int32_t *used, struct nero_err *err)
+static enum nero_status answer_one(struct world *world, const uint8_t (*tokens)[KEYS_TOKEN_BYTES],
+                                   uint32_t count, int32_t *used, struct nero_err *err)
 {
     enum nero_status status = NERO_NOT_FOUND;
 
@@ -304,8 +303,7 @@ static void test_enrol__by_token_spends_exactly_that_token(void **state)
     struct world *world = *state;
     const uint8_t tokens[3][KEYS_TOKEN_BYTES] = {{1}, {2}, {3}};
     struct key_pair key;
-    struct joiner joiner = {
-        .world = world, .token = tokens[1], .key = &key, .timeout_ms = 10000};
+    struct joiner joiner = {.world = world, .token = tokens[1], .key = &key, .timeout_ms = 10000};
     struct nero_err err = {0};
     int32_t used = 77;
     pthread_t thread;

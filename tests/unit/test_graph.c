@@ -376,7 +376,7 @@ static void test_graph__nsga_seed_has_its_published_size(void **state)
     assert_int_equal(graph_build(&net.phenotype, &graph, &err), NERO_OK);
     assert_int_equal(graph.trained_count, 3337482);
     assert_int_equal(graph.trained_count + graph.stat_count, 3352458); /* Keras count_params */
-    assert_int_equal(graph.macs, 1290402560); /* 1,290 M at 30, 15, 7 */
+    assert_int_equal(graph.macs, 1290402560);                          /* 1,290 M at 30, 15, 7 */
     graph_fini(&graph);
 }
 

@@ -354,8 +354,8 @@ static void test_individual__check_refuses_bad_structures(void **state)
 {
 #define FC "layer:fc act:relu num-units:8 bias:True"
 #define SOFTMAX "<softmax> ::= layer:fc act:softmax num-units:10 bias:True\n"
-#define LEARNING                                                                                   \
-    "<learning> ::= learning:adam lr:0.1 decay:0 beta1:0.9 beta2:0.9 batch_size:8 early_stop:3 "   \
+#define LEARNING                                                                                 \
+    "<learning> ::= learning:adam lr:0.1 decay:0 beta1:0.9 beta2:0.9 batch_size:8 early_stop:3 " \
     "epochs:4\n"
     static const struct {
         const char *text;

@@ -47,15 +47,15 @@ static void test_job__the_id_is_of_the_work(void **state)
     job_spec_fini(&b);
 }
 
-#define REFUSED(change, where)                                                                     \
-    do {                                                                                           \
-        struct job_spec s;                                                                         \
-        struct nero_err err;                                                                       \
-        codec_sample_spec(&s);                                                                     \
-        change;                                                                                    \
-        assert_int_equal(job_spec_check(&s, &err), NERO_INVALID);                                  \
-        assert_non_null(strstr(err.message, where));                                               \
-        job_spec_fini(&s);                                                                         \
+#define REFUSED(change, where)                                    \
+    do {                                                          \
+        struct job_spec s;                                        \
+        struct nero_err err;                                      \
+        codec_sample_spec(&s);                                    \
+        change;                                                   \
+        assert_int_equal(job_spec_check(&s, &err), NERO_INVALID); \
+        assert_non_null(strstr(err.message, where));              \
+        job_spec_fini(&s);                                        \
     } while (0)
 
 static void test_job__a_spec_is_checked(void **state)

@@ -28,9 +28,13 @@ static const struct options_spec specs[] = {
     {"real", OPTIONS_DOUBLE, "X", "a real", NULL, &got.real, 0},
     {"set", OPTIONS_LIST, "KEY=VALUE", "a list", NULL, &got.list, 0},
 };
-static const struct options_command command = {
-    .program = "test", .arguments = "[FILE]", .about = "about", .specs = specs, .spec_count = 5,
-    .arguments_min = 0, .arguments_max = 1};
+static const struct options_command command = {.program = "test",
+                                               .arguments = "[FILE]",
+                                               .about = "about",
+                                               .specs = specs,
+                                               .spec_count = 5,
+                                               .arguments_min = 0,
+                                               .arguments_max = 1};
 
 static enum nero_status parse(const char *const *words, int count, struct options_parsed *out,
                               struct nero_err *err)
@@ -45,8 +49,8 @@ static enum nero_status parse(const char *const *words, int count, struct option
     }
     return options_parse(&command, count, argv, out, err);
 }
-#define PARSE(out, err, ...)                                                                       \
-    parse((const char *const[]){"test", __VA_ARGS__},                                              \
+#define PARSE(out, err, ...)                          \
+    parse((const char *const[]){"test", __VA_ARGS__}, \
           (int)(sizeof((const char *const[]){"test", __VA_ARGS__}) / sizeof(char *)), out, err)
 
 static void test_options__all_kinds(void **state)

@@ -31,13 +31,13 @@ static void check_refused(const struct phenotype *phenotype, const char *where)
     bytes_fini(&out);
 }
 
-#define REFUSED(change, where)                                                                     \
-    do {                                                                                           \
-        struct phenotype p;                                                                        \
-        codec_sample_phenotype(&p);                                                                \
-        change;                                                                                    \
-        check_refused(&p, where);                                                                  \
-        phenotype_fini(&p);                                                                        \
+#define REFUSED(change, where)      \
+    do {                            \
+        struct phenotype p;         \
+        codec_sample_phenotype(&p); \
+        change;                     \
+        check_refused(&p, where);   \
+        phenotype_fini(&p);         \
     } while (0)
 
 static void test_phenotype__shape_and_learning_are_checked(void **state)

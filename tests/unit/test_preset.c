@@ -234,11 +234,11 @@ static void test_preset__refuses_bad_overrides(void **state)
     }
 }
 
-#define MODULES                                                                                    \
-    "  modules:\n"                                                                                 \
-    "    - {symbol: features, units_min: 1, units_max: 3, initial_min: 1, initial_max: 2, "        \
-    "levels_back: 3, allow_skip: true}\n"                                                          \
-    "    - {symbol: softmax, units_min: 1, units_max: 1, initial_min: 1, initial_max: 1, "         \
+#define MODULES                                                                             \
+    "  modules:\n"                                                                          \
+    "    - {symbol: features, units_min: 1, units_max: 3, initial_min: 1, initial_max: 2, " \
+    "levels_back: 3, allow_skip: true}\n"                                                   \
+    "    - {symbol: softmax, units_min: 1, units_max: 1, initial_min: 1, initial_max: 1, "  \
     "levels_back: 1, allow_skip: false}\n"
 #define GOOD "dataset: x\ngrammar: g.bnf\nsearch:\n" MODULES
 

@@ -600,7 +600,7 @@ static void test_queue__every_script_loads(void **state)
     queue_close(Q);
     Q = queue_fixture_open();
 }
-#define TEST(name)                                                                                 \
+#define TEST(name) \
     cmocka_unit_test_setup_teardown(test_queue__##name, queue_fixture_empty, queue_fixture_check)
 
 int main(void)

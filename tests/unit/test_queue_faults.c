@@ -259,7 +259,7 @@ static void test_queue_faults__password_database_and_tcp(void **state)
     assert_int_equal(raw("CONFIG SET requirepass "), 0);
 }
 
-#define TEST(name)                                                                                 \
+#define TEST(name) \
     cmocka_unit_test_setup_teardown(test_queue_faults__##name, real_clock, queue_fixture_check)
 
 int main(void)

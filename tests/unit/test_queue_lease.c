@@ -503,8 +503,8 @@ static void test_queue_lease__claim_reaps_without_a_leader(void **state)
     assert_int_equal(claim.lost_leases, 1);
     claim_is(&claim, 1);
 }
-#define TEST(name)                                                                                 \
-    cmocka_unit_test_setup_teardown(test_queue_lease__##name, queue_fixture_empty,                 \
+#define TEST(name)                                                                 \
+    cmocka_unit_test_setup_teardown(test_queue_lease__##name, queue_fixture_empty, \
                                     queue_fixture_check)
 
 int main(void)

@@ -15,7 +15,7 @@
 
 #include "nero/record.h"
 
-#define BYTES(...)                                                                                 \
+#define BYTES(...) \
     bytes_view_of((const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
 
 static void test_record__structure_is_checked_before_fields(void **state)

@@ -39,15 +39,15 @@ static void check_refused(enum nero_status status, const struct nero_err *err, c
     }
 }
 
-#define RUN_REFUSED(change, where)                                                                 \
-    do {                                                                                           \
-        struct bytes bytes = sample_bytes("run");                                                  \
-        struct run_record r;                                                                       \
-        struct nero_err err;                                                                       \
-        assert_int_equal(run_record_decode(bytes_as_view(&bytes), &r, &err), NERO_OK);             \
-        change;                                                                                    \
-        check_refused(run_record_check(&r, &err), &err, where);                                    \
-        bytes_fini(&bytes);                                                                        \
+#define RUN_REFUSED(change, where)                                                     \
+    do {                                                                               \
+        struct bytes bytes = sample_bytes("run");                                      \
+        struct run_record r;                                                           \
+        struct nero_err err;                                                           \
+        assert_int_equal(run_record_decode(bytes_as_view(&bytes), &r, &err), NERO_OK); \
+        change;                                                                        \
+        check_refused(run_record_check(&r, &err), &err, where);                        \
+        bytes_fini(&bytes);                                                            \
     } while (0)
 
 static void test_run__a_run_is_checked(void **state)
@@ -114,20 +114,20 @@ static void test_run__batches_and_epochs_are_checked(void **state)
     bytes_fini(&out);
 }
 
-#define GENERATION_REFUSED(change, where)                                                          \
-    do {                                                                                           \
-        struct bytes bytes = sample_bytes("generation");                                           \
-        struct generation g;                                                                       \
-        struct nero_err err;                                                                       \
-        struct bytes out;                                                                          \
-        assert_int_equal(generation_decode(bytes_as_view(&bytes), &g, &err), NERO_OK);             \
-        bytes_init(&out, GENERATION_BYTES_MAX);                                                    \
-        change;                                                                                    \
-        check_refused(generation_encode(&g, &out, &err), &err, where);                             \
-        assert_int_equal(out.bytes, 0);                                                            \
-        generation_fini(&g);                                                                       \
-        bytes_fini(&out);                                                                          \
-        bytes_fini(&bytes);                                                                        \
+#define GENERATION_REFUSED(change, where)                                              \
+    do {                                                                               \
+        struct bytes bytes = sample_bytes("generation");                               \
+        struct generation g;                                                           \
+        struct nero_err err;                                                           \
+        struct bytes out;                                                              \
+        assert_int_equal(generation_decode(bytes_as_view(&bytes), &g, &err), NERO_OK); \
+        bytes_init(&out, GENERATION_BYTES_MAX);                                        \
+        change;                                                                        \
+        check_refused(generation_encode(&g, &out, &err), &err, where);                 \
+        assert_int_equal(out.bytes, 0);                                                \
+        generation_fini(&g);                                                           \
+        bytes_fini(&out);                                                              \
+        bytes_fini(&bytes);                                                            \
     } while (0)
 
 static void test_run__a_generation_is_checked(void **state)

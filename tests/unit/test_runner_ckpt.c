@@ -55,14 +55,13 @@ static int world_open(void **state)
     tiny_job_create(&world->job, &world->run, 5, "epochs:2", NULL);
     key_pair_generate(&world->key);
     tiny_run_certify(&world->run, &world->key.public_key);
-    tiny_check(trust_open(world->store, world->run.name, NULL, &world->trust, &err), &err,
-               "trust");
-    world->owner = (struct runner_ckpt_owner){
-        .token = (1ull << 32) + 1, .nonce = 17, .key = &world->key};
+    tiny_check(trust_open(world->store, world->run.name, NULL, &world->trust, &err), &err, "trust");
+    world->owner =
+        (struct runner_ckpt_owner){.token = (1ull << 32) + 1, .nonce = 17, .key = &world->key};
     world->chain = open_chain(world);
-    tiny_check(chain_takeover(world->chain, world->owner.token, world->owner.nonce, 0, &world->key,
-                              &err),
-               &err, "takeover");
+    tiny_check(
+        chain_takeover(world->chain, world->owner.token, world->owner.nonce, 0, &world->key, &err),
+        &err, "takeover");
     *state = world;
     return 0;
 }
@@ -200,8 +199,8 @@ static void sweep(struct world *world, enum storage_fault_when when, enum nero_s
         uint64_t fired;
 
         units += 10;
-        storage_fault_set(world->faults, (struct storage_fault_plan){
-                                             .nth = nth, .when = when, .status = status});
+        storage_fault_set(world->faults,
+                          (struct storage_fault_plan){.nth = nth, .when = when, .status = status});
         if (commit(world, units, &number, &err) != NERO_OK) {
             fired = storage_fault_fired(world->faults);
             storage_fault_set(world->faults, (struct storage_fault_plan){0});
@@ -244,9 +243,9 @@ static void test_runner_ckpt__provenance_is_what_the_chain_tells(void **state)
     world->owner.nonce++;
     world->owner.has_restored_from = true;
     world->owner.restored_from = 1; /* fell back from slot 2 */
-    tiny_check(chain_takeover(world->chain, world->owner.token, world->owner.nonce, 0, &world->key,
-                              &err),
-               &err, "takeover");
+    tiny_check(
+        chain_takeover(world->chain, world->owner.token, world->owner.nonce, 0, &world->key, &err),
+        &err, "takeover");
     tiny_check(commit(world, 15, &number, &err), &err, "commit");
     progress_init(&progress);
     progress.seconds_used = 9.0;

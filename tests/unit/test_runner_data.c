@@ -177,8 +177,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_runner_data__loads_once_and_then_from_the_cache,
                                         world_open, world_close),
-        cmocka_unit_test_setup_teardown(test_runner_data__damaged_cache_is_fetched_anew,
-                                        world_open, world_close),
+        cmocka_unit_test_setup_teardown(test_runner_data__damaged_cache_is_fetched_anew, world_open,
+                                        world_close),
         cmocka_unit_test_setup_teardown(test_runner_data__without_a_cache_it_still_works,
                                         world_open, world_close),
         cmocka_unit_test_setup_teardown(test_runner_data__damage_in_the_store_is_told, world_open,

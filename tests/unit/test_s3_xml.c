@@ -15,12 +15,12 @@
 #include "nero/mem.h"
 #include "s3_xml.h"
 
-#define LIST(inner)                                                                                \
-    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"                                                 \
-    "<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">" inner                   \
+#define LIST(inner)                                                              \
+    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"                               \
+    "<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">" inner \
     "</ListBucketResult>"
-#define KEY(key, size)                                                                             \
-    "<Contents><Key>" key "</Key><LastModified>2026-11-23T05:41:33.000Z</LastModified>"            \
+#define KEY(key, size)                                                                  \
+    "<Contents><Key>" key "</Key><LastModified>2026-11-23T05:41:33.000Z</LastModified>" \
     "<ETag>&quot;e&quot;</ETag><Size>" size "</Size><Owner><ID>i</ID></Owner></Contents>"
 #define DONE "<IsTruncated>false</IsTruncated>"
 

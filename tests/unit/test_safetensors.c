@@ -140,7 +140,7 @@ static void check_header(const char *header, size_t data_bytes, enum nero_status
     }
 }
 
-#define ONE(name, shape, offsets)                                                                  \
+#define ONE(name, shape, offsets) \
     "\"" name "\":{\"dtype\":\"F32\",\"shape\":" shape ",\"data_offsets\":" offsets "}"
 
 static void test_safetensors__forged_headers_are_refused(void **state)

@@ -133,21 +133,21 @@ static void slot_sample(struct slot *slot, enum slot_kind kind)
     }
 }
 
-#define REFUSED(slot_kind, change, where)                                                          \
-    do {                                                                                           \
-        struct slot s;                                                                             \
-        struct nero_err err;                                                                       \
-        struct bytes out;                                                                          \
-        slot_sample(&s, slot_kind);                                                                \
-        bytes_init(&out, SLOT_BYTES_MAX);                                                          \
-        assert_int_equal(slot_encode(&s, &out, &err), NERO_OK);                                    \
-        bytes_clear(&out);                                                                         \
-        change;                                                                                    \
-        assert_int_equal(slot_encode(&s, &out, &err), NERO_INVALID);                               \
-        if (strstr(err.message, where) == NULL) {                                                  \
-            fail_msg("'%s' does not name '%s'", err.message, where);                               \
-        }                                                                                          \
-        bytes_fini(&out);                                                                          \
+#define REFUSED(slot_kind, change, where)                            \
+    do {                                                             \
+        struct slot s;                                               \
+        struct nero_err err;                                         \
+        struct bytes out;                                            \
+        slot_sample(&s, slot_kind);                                  \
+        bytes_init(&out, SLOT_BYTES_MAX);                            \
+        assert_int_equal(slot_encode(&s, &out, &err), NERO_OK);      \
+        bytes_clear(&out);                                           \
+        change;                                                      \
+        assert_int_equal(slot_encode(&s, &out, &err), NERO_INVALID); \
+        if (strstr(err.message, where) == NULL) {                    \
+            fail_msg("'%s' does not name '%s'", err.message, where); \
+        }                                                            \
+        bytes_fini(&out);                                            \
     } while (0)
 
 static void test_slot__wrong_fields_are_refused(void **state)

@@ -55,12 +55,12 @@ static void set_fault(const char *only, long nth, int error)
     fault.fired = 0;
 }
 
-#define WRAP(type, call, parameters, arguments)                                                    \
-    type __real_##call parameters;                                                                 \
-    type __wrap_##call parameters;                                                                 \
-    type __wrap_##call parameters                                                                  \
-    {                                                                                              \
-        return should_fail(#call) ? (type)-1 : __real_##call arguments;                            \
+#define WRAP(type, call, parameters, arguments)                         \
+    type __real_##call parameters;                                      \
+    type __wrap_##call parameters;                                      \
+    type __wrap_##call parameters                                       \
+    {                                                                   \
+        return should_fail(#call) ? (type)-1 : __real_##call arguments; \
     }
 
 WRAP(int, openat, (int fd, const char *path, int flags, mode_t mode), (fd, path, flags, mode))

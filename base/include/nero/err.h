@@ -51,7 +51,7 @@ enum err_exit {
 };
 
 /* Record a failure where it is detected. Returns `status`, so that it can be returned directly. */
-#define err_set(err, status, system_code, ...)                                                     \
+#define err_set(err, status, system_code, ...) \
     err_set_at((err), __FILE__, __LINE__, (status), (system_code), __VA_ARGS__)
 
 enum nero_status err_set_at(struct nero_err *err, const char *file, int line,

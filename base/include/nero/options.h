@@ -26,13 +26,13 @@ struct options_list {
 
 /* target: bool, const char *, uint64_t, double or struct options_list, preset with the default. */
 struct options_spec {
-    const char *name;   /* without "--" */
+    const char *name; /* without "--" */
     enum options_kind kind;
-    const char *value;  /* what the help calls the value: "URL"; NULL for flags */
+    const char *value; /* what the help calls the value: "URL"; NULL for flags */
     const char *help;
-    const char *env;    /* NULL: none */
+    const char *env; /* NULL: none */
     void *target;
-    uint64_t max;       /* U64: largest allowed; 0: no limit */
+    uint64_t max; /* U64: largest allowed; 0: no limit */
 };
 
 struct options_command {

@@ -2,8 +2,8 @@
  * Counter-based random numbers: Philox4x32-10 (Salmon et al., SC'11; Random123).
  *
  * There is no hidden generator state. A stream is named by (seed, purpose, lineage, generation,
- * slot); its i-th block of four 32-bit words is a pure function of that name and i. A draw takes one
- * whole block and advances the index, so draws are a sequence that any machine re-derives.
+ * slot); its i-th block of four 32-bit words is a pure function of that name and i. A draw takes
+ * one whole block and advances the index, so draws are a sequence that any machine re-derives.
  *
  *   key      = seed (two 32-bit halves, low first)
  *   counter  = { index, generation, lineage << 16 | slot, purpose }
@@ -49,7 +49,7 @@ void rng_block_at(const struct rng_stream *stream, uint32_t index, uint32_t out[
 
 /* Each of these takes one block (rng_below may take more: it rejects to stay unbiased). */
 uint64_t rng_u64(struct rng_stream *stream);
-double rng_uniform(struct rng_stream *stream); /* [0, 1), 53 bits */
+double rng_uniform(struct rng_stream *stream);                 /* [0, 1), 53 bits */
 uint64_t rng_below(struct rng_stream *stream, uint64_t bound); /* [0, bound), bound > 0 */
 int64_t rng_between(struct rng_stream *stream, int64_t low, int64_t high); /* inclusive */
 

@@ -17,7 +17,7 @@
 enum {
     GENERATION_MEMBERS_MAX = 512,
     GENERATION_EXTENSIONS_MAX = 2, /* of one generation, among its members */
-    GENERATION_EVENTS_MAX = 256, /* of one member */
+    GENERATION_EVENTS_MAX = 256,   /* of one member */
     GENERATION_TEXT_BYTES = 160,
     GENERATION_BYTES_MAX = 4 * 1024 * 1024 - 1024 /* the envelope goes on top */
 };
@@ -73,13 +73,13 @@ enum generation_verdict {
 
 /*
  * In a proposed record every verdict is pending, in an extending one those of the extensions are:
- * they stand behind the other members, and in the closed record too. What follows `verdict` is stored for other
- * verdicts only; the budget is stored where its kind is set, and a job has one. Without a job a
- * verdict is pending or invalid.
+ * they stand behind the other members, and in the closed record too. What follows `verdict` is
+ * stored for other verdicts only; the budget is stored where its kind is set, and a job has one.
+ * Without a job a verdict is pending or invalid.
  */
 struct generation_member {
     enum generation_origin origin;
-    uint32_t extends; /* of EXTENSION: the member that trains on; 0 else */
+    uint32_t extends;           /* of EXTENSION: the member that trains on; 0 else */
     struct bytes_view genotype; /* encoded; a view on decode, borrowed on encode */
     bool has_job;               /* false: invalid, see text */
     struct hash job;

@@ -5,8 +5,8 @@
  * Rules. A unit whose construction fails is an alias of unit i-1 (unit 0: of the image). A sole
  * input follows the alias; in a merge aliased inputs are dropped; if none remain, i-1. Two or more
  * inputs are first brought to the smallest height and width among them by alignment pooling (max
- * pool, kernel size - smallest + 1, stride 1, valid, rows then columns: two nodes, left out where the
- * kernel is 1), then concatenated over channels in the order of the inputs. SAME pads
+ * pool, kernel size - smallest + 1, stride 1, valid, rows then columns: two nodes, left out where
+ * the kernel is 1), then concatenated over channels in the order of the inputs. SAME pads
  * floor((k-1)/2) before and the rest after, output ceil(in/stride); VALID pads nothing. An FC
  * flattens its input in the order C, H, W. Nodes that do not reach the output are deleted.
  *
@@ -90,8 +90,8 @@ struct graph {
 };
 
 /*
- * Owns: *out on success (graph_fini). Errors: invalid where no classifier can be built; too_big over
- * GRAPH_NODES_MAX or where a count overflows.
+ * Owns: *out on success (graph_fini). Errors: invalid where no classifier can be built; too_big
+ * over GRAPH_NODES_MAX or where a count overflows.
  */
 enum nero_status graph_build(const struct phenotype *phenotype, struct graph *out,
                              struct nero_err *err);

@@ -49,8 +49,7 @@ uint32_t cpu_inner_for(const struct cpu_backend *cpu, uint32_t c)
     return c % cpu->block == 0 ? cpu->block : c;
 }
 
-dnnl_format_tag_t cpu_layout_tag(const struct cpu_backend *cpu,
-                                 const struct backend_layout *layout)
+dnnl_format_tag_t cpu_layout_tag(const struct cpu_backend *cpu, const struct backend_layout *layout)
 {
     uint32_t inner = cpu_layout_inner(layout);
 
@@ -132,8 +131,8 @@ static void cpu_describe(struct backend *backend, char out[BACKEND_NAME_BYTES])
     const dnnl_version_t *version = dnnl_version();
 
     snprintf(out, BACKEND_NAME_BYTES, "cpu onednn-%d.%d.%d isa-%s kernels-%s threads-1 fp32",
-             version->major, version->minor, version->patch,
-             isa_name(dnnl_get_effective_cpu_isa()), cpu_of(backend)->kernels->name);
+             version->major, version->minor, version->patch, isa_name(dnnl_get_effective_cpu_isa()),
+             cpu_of(backend)->kernels->name);
 }
 
 /*
@@ -276,8 +275,12 @@ static enum nero_status cpu_op_create(struct backend *backend, const struct back
     struct backend_layout dst;
     struct backend_op_memory wanted = {0};
     struct backend_op *op = NULL;
-    struct cpu_op_plan plan = {.cpu = cpu_of(backend), .desc = desc, .src = src,
-                               .src_count = src_count, .dst = &dst, .memory = &wanted};
+    struct cpu_op_plan plan = {.cpu = cpu_of(backend),
+                               .desc = desc,
+                               .src = src,
+                               .src_count = src_count,
+                               .dst = &dst,
+                               .memory = &wanted};
     enum nero_status status;
     int threads;
 
@@ -340,19 +343,18 @@ static enum nero_status cpu_op_backward(struct backend_op *op, const struct back
     return status;
 }
 
-static enum nero_status cpu_accumulate(struct backend *backend,
-                                       const struct backend_layout *layout, float *to,
-                                       const float *from, struct nero_err *err)
+static enum nero_status cpu_accumulate(struct backend *backend, const struct backend_layout *layout,
+                                       float *to, const float *from, struct nero_err *err)
 {
     (void)err;
     cpu_of(backend)->kernels->add(to, from, (size_t)cpu_layout_floats(layout));
     return NERO_OK;
 }
 
-static enum nero_status cpu_softmax_ce(struct backend *backend,
-                                       const struct backend_layout *layout, const float *logits,
-                                       const uint8_t *labels, uint32_t valid, float scale,
-                                       float *loss_rows, float *dlogits, struct nero_err *err)
+static enum nero_status cpu_softmax_ce(struct backend *backend, const struct backend_layout *layout,
+                                       const float *logits, const uint8_t *labels, uint32_t valid,
+                                       float scale, float *loss_rows, float *dlogits,
+                                       struct nero_err *err)
 {
     enum { CLASSES_MAX = 65536 };
     const struct cpu_kernels *kernels = cpu_of(backend)->kernels;
@@ -375,8 +377,8 @@ static enum nero_status cpu_softmax_ce(struct backend *backend,
         }
         total = kernels->softmax(z, row, classes, &max);
         /* rng_log is the project's own logarithm: no libm decides a bit of a loss */
-        loss_rows[n] = total - total == 0.0f ? (float)rng_log((double)total) - (z[labels[n]] - max)
-                                             : total;
+        loss_rows[n] =
+            total - total == 0.0f ? (float)rng_log((double)total) - (z[labels[n]] - max) : total;
         row[labels[n]] -= 1.0f;
         for (uint32_t k = 0; k < classes; k++) {
             row[k] *= scale;

@@ -106,8 +106,8 @@ static inline float *cpu_at(void *area, uint64_t offset_bytes)
 }
 
 /* Copy all of `from` to the channels from `first` on of `to`, whatever the layouts; and back. */
-void cpu_copy_in(const struct backend_layout *from, const float *x,
-                 const struct backend_layout *to, uint32_t first, float *y);
+void cpu_copy_in(const struct backend_layout *from, const float *x, const struct backend_layout *to,
+                 uint32_t first, float *y);
 void cpu_copy_out(const struct backend_layout *from, uint32_t first, const float *x,
                   const struct backend_layout *to, float *y);
 

@@ -102,18 +102,17 @@ static dnnl_status_t describe(const struct conv *conv, const struct conv_shape *
 
     switch (pass) {
     case CONV_FORWARD:
-        return dnnl_convolution_forward_desc_init(out, kind, algorithm, &s->src_any,
-                                                  &s->kernel_any, bias, &s->dst, s->strides,
-                                                  s->pad_before, s->pad_after);
+        return dnnl_convolution_forward_desc_init(out, kind, algorithm, &s->src_any, &s->kernel_any,
+                                                  bias, &s->dst, s->strides, s->pad_before,
+                                                  s->pad_after);
     case CONV_DATA:
-        return dnnl_convolution_backward_data_desc_init(out, algorithm, &s->src_any,
-                                                        &s->kernel_any, &s->dst, s->strides,
-                                                        s->pad_before, s->pad_after);
+        return dnnl_convolution_backward_data_desc_init(out, algorithm, &s->src_any, &s->kernel_any,
+                                                        &s->dst, s->strides, s->pad_before,
+                                                        s->pad_after);
     case CONV_WEIGHTS:
         return dnnl_convolution_backward_weights_desc_init(out, algorithm, &s->src_any,
                                                            &s->kernel_any, bias, &s->dst,
-                                                           s->strides, s->pad_before,
-                                                           s->pad_after);
+                                                           s->strides, s->pad_before, s->pad_after);
     }
     return dnnl_invalid_arguments;
 }
@@ -179,8 +178,7 @@ static enum nero_status make_forward(struct conv *conv, const struct conv_shape 
     if (status != dnnl_success) {
         return cpu_prim_error(err, "describe a convolution", status);
     }
-    if (cpu_prim_init(&conv->forward, cpu, pd, ids, conv->base.desc.bias ? 4 : 3, err) !=
-            NERO_OK ||
+    if (cpu_prim_init(&conv->forward, cpu, pd, ids, conv->base.desc.bias ? 4 : 3, err) != NERO_OK ||
         cpu_move_init(&conv->src_to_forward, cpu, &shape->src,
                       cpu_prim_md(&conv->forward, DNNL_ARG_SRC), err) != NERO_OK ||
         cpu_move_init(&conv->kernel_to_forward, cpu, &shape->kernel,
@@ -214,8 +212,7 @@ static enum nero_status make_data(struct conv *conv, const struct conv_shape *sh
 static enum nero_status make_weights(struct conv *conv, const struct conv_shape *shape,
                                      const_dnnl_primitive_desc_t hint, struct nero_err *err)
 {
-    const int ids[] = {DNNL_ARG_SRC, DNNL_ARG_DIFF_DST, DNNL_ARG_DIFF_WEIGHTS,
-                       DNNL_ARG_DIFF_BIAS};
+    const int ids[] = {DNNL_ARG_SRC, DNNL_ARG_DIFF_DST, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_BIAS};
     struct cpu_backend *cpu = conv->base.cpu;
     dnnl_primitive_desc_t pd = NULL;
     dnnl_status_t status = choose(conv, shape, CONV_WEIGHTS, hint, &pd);
@@ -223,8 +220,7 @@ static enum nero_status make_weights(struct conv *conv, const struct conv_shape 
     if (status != dnnl_success) {
         return cpu_prim_error(err, "describe a convolution's kernel gradient", status);
     }
-    if (cpu_prim_init(&conv->weights, cpu, pd, ids, conv->base.desc.bias ? 4 : 3, err) !=
-            NERO_OK ||
+    if (cpu_prim_init(&conv->weights, cpu, pd, ids, conv->base.desc.bias ? 4 : 3, err) != NERO_OK ||
         cpu_move_init(&conv->src_to_weights, cpu, &shape->src,
                       cpu_prim_md(&conv->weights, DNNL_ARG_SRC), err) != NERO_OK ||
         cpu_move_init(&conv->kernel_from_weights, cpu,
@@ -283,8 +279,8 @@ static void plan_memory(struct conv *conv, struct backend_op_memory *memory)
                                       &conv->dsrc_from_data.prim};
     uint64_t forward = conv->src_to_forward.bytes;
     uint64_t data = cpu_prim_bytes(&conv->data, DNNL_ARG_DIFF_SRC);
-    uint64_t weights = conv->src_to_weights.bytes +
-                       cpu_prim_bytes(&conv->weights, DNNL_ARG_DIFF_WEIGHTS);
+    uint64_t weights =
+        conv->src_to_weights.bytes + cpu_prim_bytes(&conv->weights, DNNL_ARG_DIFF_WEIGHTS);
 
     for (size_t i = 0; i < sizeof(prims) / sizeof(*prims); i++) {
         conv->lib_bytes = larger(conv->lib_bytes, prims[i]->scratch_bytes);
@@ -352,8 +348,8 @@ static enum nero_status conv_prepare(struct backend_op *op, const struct backend
 
 /* Bring `from` where and how a primitive wants it: *at moves past what was used of the scratch. */
 static enum nero_status bring(struct conv *conv, struct cpu_move *move, const float *from,
-                              const struct backend_op_args *args, uint64_t *at,
-                              const float **out, struct nero_err *err)
+                              const struct backend_op_args *args, uint64_t *at, const float **out,
+                              struct nero_err *err)
 {
     *out = from;
     if (move->bytes == 0) {
@@ -396,8 +392,7 @@ static enum nero_status conv_forward(struct backend_op *op, const struct backend
         return err->status;
     }
     if (silu) {
-        op->cpu->kernels->activate(z, args->dst, (size_t)cpu_layout_floats(&op->dst),
-                                   BACKEND_SILU);
+        op->cpu->kernels->activate(z, args->dst, (size_t)cpu_layout_floats(&op->dst), BACKEND_SILU);
     }
     return NERO_OK;
 }
@@ -534,9 +529,8 @@ enum nero_status cpu_conv_create(const struct cpu_op_plan *plan, struct backend_
     if (make_forward(conv, &shape, err) != NERO_OK ||
         (desc->backward && make_backward(conv, &shape, err) != NERO_OK)) {
         conv_destroy(&conv->base);
-        return err_wrap(err, "cpu convolution %ux%u, %u to %u channels",
-                        (unsigned)desc->kernel_h, (unsigned)desc->kernel_w,
-                        (unsigned)plan->src[0]->c, (unsigned)desc->out_c);
+        return err_wrap(err, "cpu convolution %ux%u, %u to %u channels", (unsigned)desc->kernel_h,
+                        (unsigned)desc->kernel_w, (unsigned)plan->src[0]->c, (unsigned)desc->out_c);
     }
     plan_memory(conv, plan->memory);
     *out = &conv->base;

@@ -63,8 +63,8 @@ static void copy_channels(const struct backend_layout *a, uint32_t a_first, cons
     }
 }
 
-void cpu_copy_in(const struct backend_layout *from, const float *x,
-                 const struct backend_layout *to, uint32_t first, float *y)
+void cpu_copy_in(const struct backend_layout *from, const float *x, const struct backend_layout *to,
+                 uint32_t first, float *y)
 {
     copy_channels(from, 0, x, to, first, y, from->c);
 }

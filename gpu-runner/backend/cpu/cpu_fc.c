@@ -14,9 +14,9 @@
 #include "backend/cpu/cpu_prim.h"
 
 struct fc {
-    struct backend_op base; /* first */
+    struct backend_op base;     /* first */
     struct backend_layout flat; /* the input as NCHW */
-    bool is_flat;           /* it lies so already */
+    bool is_flat;               /* it lies so already */
     struct cpu_prim forward;
     struct cpu_prim data;
     struct cpu_prim weights;
@@ -56,8 +56,8 @@ static dnnl_status_t describe(const struct fc *fc, const struct fc_shape *s, enu
 
     switch (pass) {
     case FC_FORWARD:
-        return dnnl_inner_product_forward_desc_init(out, dnnl_forward_training, &s->src,
-                                                    &s->kernel, bias, &s->dst);
+        return dnnl_inner_product_forward_desc_init(out, dnnl_forward_training, &s->src, &s->kernel,
+                                                    bias, &s->dst);
     case FC_DATA:
         return dnnl_inner_product_backward_data_desc_init(out, &s->src, &s->kernel, &s->dst);
     case FC_WEIGHTS:
@@ -203,8 +203,7 @@ static enum nero_status fc_forward(struct backend_op *op, const struct backend_o
 static enum nero_status backward_data(struct fc *fc, const struct backend_op_args *args,
                                       const float *dz, struct nero_err *err)
 {
-    float *dsrc =
-        fc->is_flat ? args->dsrc[0] : cpu_at(args->scratch, fc->lib_bytes + fc->dz_bytes);
+    float *dsrc = fc->is_flat ? args->dsrc[0] : cpu_at(args->scratch, fc->lib_bytes + fc->dz_bytes);
 
     cpu_prim_bind(&fc->data, DNNL_ARG_DIFF_DST, dz);
     cpu_prim_bind(&fc->data, DNNL_ARG_WEIGHTS, args->param[0]);

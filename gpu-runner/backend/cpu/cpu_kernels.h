@@ -38,8 +38,8 @@ struct cpu_pool_plane {
 
 /* A 3x3 convolution of stride 1 on layouts in blocks of 16 channels. */
 struct cpu_winograd {
-    uint32_t n, c, h, w;        /* input; c is a multiple of 16 */
-    uint32_t k, out_h, out_w;   /* output; k likewise */
+    uint32_t n, c, h, w;      /* input; c is a multiple of 16 */
+    uint32_t k, out_h, out_w; /* output; k likewise */
     int32_t pad_top, pad_left;
     const float *bias; /* forward: k floats, or NULL */
     bool relu;         /* forward */
@@ -52,8 +52,8 @@ struct cpu_kernels {
     void (*sum_square)(const float *x, size_t count, uint32_t lanes, const float *mean,
                        float *sums);
     /* y = act(scale * x + shift); x == y is allowed */
-    void (*scale_shift)(const float *x, float *y, size_t count, uint32_t lanes,
-                        const float *scale, const float *shift, enum backend_activation act);
+    void (*scale_shift)(const float *x, float *y, size_t count, uint32_t lanes, const float *scale,
+                        const float *shift, enum backend_activation act);
     /* sums_dz += dz, sums_dzx += dz * (x - mean), where dz = act'(scale * x + shift) * dy */
     void (*norm_sums)(const float *x, const float *dy, size_t count, uint32_t lanes,
                       const struct cpu_norm_tables *tables, enum backend_activation act,
@@ -84,14 +84,14 @@ struct cpu_kernels {
     void (*avg_pool_grad)(const struct cpu_pool_plane *plane, const float *dy, float *dx);
 
     /*
-     * Winograd, or all NULL in sets that lack it (cpu_kernels_winograd.inc). The input's gradient is
-     * a forward from dy with filters made with `backward`, c and k, in and out exchanged, and 2 -
-     * pad. u: winograd_filter_floats(). scratch: winograd_scratch_floats().
+     * Winograd, or all NULL in sets that lack it (cpu_kernels_winograd.inc). The input's gradient
+     * is a forward from dy with filters made with `backward`, c and k, in and out exchanged, and 2
+     * - pad. u: winograd_filter_floats(). scratch: winograd_scratch_floats().
      */
     void (*winograd_filter)(const struct cpu_winograd *w, const float *kernel, bool backward,
                             float *u);
-    void (*winograd_forward)(const struct cpu_winograd *w, const float *x, const float *u,
-                             float *y, float *scratch);
+    void (*winograd_forward)(const struct cpu_winograd *w, const float *x, const float *u, float *y,
+                             float *scratch);
     void (*winograd_weights)(const struct cpu_winograd *w, const float *x, const float *dy,
                              float *dkernel, float *scratch);
     size_t (*winograd_filter_floats)(uint32_t c, uint32_t k);
@@ -100,8 +100,8 @@ struct cpu_kernels {
     /* probabilities = softmax(logits), one row; returns the sum of exp(logit - max) */
     float (*softmax)(const float *logits, float *probabilities, uint32_t count, float *max);
 
-    void (*update)(const struct backend_update *update, float two_lambda, float *w,
-                   const float *g, float *slot0, float *slot1, size_t count);
+    void (*update)(const struct backend_update *update, float two_lambda, float *w, const float *g,
+                   float *slot0, float *slot1, size_t count);
     double (*sum_squares)(const float *w, size_t count);
 };
 

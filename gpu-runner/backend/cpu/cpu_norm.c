@@ -131,9 +131,8 @@ static void fold(const struct norm *norm, float *sums, double *total)
 
 enum norm_sum { NORM_SUM, NORM_SQUARES, NORM_GRADIENT };
 
-static void sum_block(const struct norm *norm, enum norm_sum what, const float *x,
-                      const float *dy, const struct norm_area *area,
-                      const struct cpu_norm_tables *tables)
+static void sum_block(const struct norm *norm, enum norm_sum what, const float *x, const float *dy,
+                      const struct norm_area *area, const struct cpu_norm_tables *tables)
 {
     const struct cpu_kernels *kernels = norm->base.cpu->kernels;
     const size_t chunk = (size_t)ROWS_MAX * norm->lanes;
@@ -197,8 +196,8 @@ static void measure_block(const struct norm *norm, const struct backend_op_args 
 }
 
 /* Tables scale and shift of a block, from what measure_block left; forward and backward alike. */
-static void scale_block(const struct norm *norm, const struct backend_op_args *args,
-                        uint32_t first, const struct norm_area *area)
+static void scale_block(const struct norm *norm, const struct backend_op_args *args, uint32_t first,
+                        const struct norm_area *area)
 {
     const float *mean = (const float *)args->workspace + first;
     const float *inv = mean + norm->base.src.c;

@@ -203,8 +203,7 @@ dnnl_memory_desc_t cpu_md_tag(int ndims, const int64_t *dims, dnnl_format_tag_t 
     return md;
 }
 
-dnnl_memory_desc_t cpu_md_tensor(const struct cpu_backend *cpu,
-                                 const struct backend_layout *layout)
+dnnl_memory_desc_t cpu_md_tensor(const struct cpu_backend *cpu, const struct backend_layout *layout)
 {
     const int64_t dims[4] = {layout->n, layout->c, layout->h, layout->w};
 

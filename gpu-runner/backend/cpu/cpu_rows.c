@@ -119,8 +119,7 @@ enum nero_status cpu_rows_create(const struct cpu_op_plan *plan, cpu_maker *make
         free(rows);
         return status;
     }
-    cpu_layout_make(plan->dst, src->n, dst_one.c, dst_one.h, dst_one.w,
-                    cpu_layout_inner(&dst_one));
+    cpu_layout_make(plan->dst, src->n, dst_one.c, dst_one.h, dst_one.w, cpu_layout_inner(&dst_one));
     cpu_op_init(&rows->base, &rows_ops, plan);
     rows->src_floats = (size_t)cpu_layout_floats(&src_one);
     rows->dst_floats = (size_t)cpu_layout_floats(&dst_one);

@@ -1,7 +1,7 @@
 /*
  * 3x3 convolutions of stride 1 between multiples of 16 channels, by the Winograd kernels of
- * cpu_kernels_winograd.inc; everything else is cpu_conv.c's. An input that is not in blocks is copied
- * to blocks inside the scratch.
+ * cpu_kernels_winograd.inc; everything else is cpu_conv.c's. An input that is not in blocks is
+ * copied to blocks inside the scratch.
  *
  * Scratch: the kernels' own part, transformed filters (training), source or its gradient in blocks
  * (where it is not), dz (where an activation is fused). Prepared (inference): transformed filters
@@ -42,9 +42,8 @@ static const float *blocked_src(const struct winograd *op, const struct backend_
     return copy;
 }
 
-static enum nero_status winograd_op_prepare(struct backend_op *op,
-                                            const struct backend_op_args *args,
-                                            struct nero_err *err)
+static enum nero_status
+winograd_op_prepare(struct backend_op *op, const struct backend_op_args *args, struct nero_err *err)
 {
     const struct winograd *own = winograd_of(op);
     const struct cpu_kernels *kernels = op->cpu->kernels;
@@ -65,9 +64,8 @@ static enum nero_status winograd_op_prepare(struct backend_op *op,
     return NERO_OK;
 }
 
-static enum nero_status winograd_op_forward(struct backend_op *op,
-                                            const struct backend_op_args *args,
-                                            struct nero_err *err)
+static enum nero_status
+winograd_op_forward(struct backend_op *op, const struct backend_op_args *args, struct nero_err *err)
 {
     struct winograd *own = winograd_of(op);
     const struct backend_op_desc *desc = &op->desc;
@@ -252,8 +250,8 @@ enum nero_status cpu_winograd_create(const struct cpu_op_plan *plan, struct back
     cpu_op_init(&own->base, &winograd_ops, plan);
     own->is_blocked = cpu_layout_inner(src) == 16;
     own->wants_data = desc->backward && desc->input_gradient;
-    own->filter_bytes = cpu_align(
-        plan->cpu->kernels->winograd_filter_floats(src->c, desc->out_c) * sizeof(float));
+    own->filter_bytes =
+        cpu_align(plan->cpu->kernels->winograd_filter_floats(src->c, desc->out_c) * sizeof(float));
     shapes_init(own);
     plan_memory(own, plan->memory);
     *out = &own->base;

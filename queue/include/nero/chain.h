@@ -24,10 +24,10 @@ struct chain_entry {
     bool valid;
     bool by_scheduler;
     struct key_id signer;
-    struct hash hash;         /* of the stored bytes */
+    struct hash hash; /* of the stored bytes */
     struct bytes_view stored;
-    struct slot slot;         /* when valid */
-    char fault[160];          /* when not: why */
+    struct slot slot; /* when valid */
+    char fault[160];  /* when not: why */
 };
 
 /* `job_envelope`: the stored signed job; its hash is slot 0's prev. The caller has verified it (run

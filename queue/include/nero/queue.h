@@ -31,8 +31,8 @@ enum {
     QUEUE_RUNNER_BYTES = 64,
     QUEUE_REASON_BYTES = 200,
     QUEUE_LEASE_MS_DEFAULT = 30000,
-    QUEUE_FAILURES_MAX = 3,        /* failed for cause: then dead */
-    QUEUE_LOST_LEASES_MAX = 10     /* without progress: then parked */
+    QUEUE_FAILURES_MAX = 3,    /* failed for cause: then dead */
+    QUEUE_LOST_LEASES_MAX = 10 /* without progress: then parked */
 };
 
 struct queue;
@@ -67,8 +67,8 @@ enum queue_control {
  * Make `epoch` the run's epoch (made by whoever created epoch/<n> in the bucket). The next tokens
  * are epoch << 32 | counter. 0 < epoch < 2^32. Errors: stale when Redis knows a higher one.
  */
-enum nero_status queue_lead(struct queue *queue, const char *run, uint64_t epoch,
-                            uint32_t lease_ms, struct nero_err *err);
+enum nero_status queue_lead(struct queue *queue, const char *run, uint64_t epoch, uint32_t lease_ms,
+                            struct nero_err *err);
 
 struct queue_item {
     struct hash job;
@@ -144,9 +144,9 @@ enum nero_status queue_wait(struct queue *queue, const char *run, uint32_t wait_
                             struct nero_err *err);
 
 struct queue_beat {
-    uint64_t units; /* progress.units: the lease is extended only if the runner says alive */
-    uint64_t slot;  /* newest committed */
-    uint64_t step;  /* of the newest checkpoint; larger than before resets lost_leases */
+    uint64_t units;   /* progress.units: the lease is extended only if the runner says alive */
+    uint64_t slot;    /* newest committed */
+    uint64_t step;    /* of the newest checkpoint; larger than before resets lost_leases */
     const char *note; /* progress line for `watch`, at most 200 bytes; may be NULL */
 };
 
@@ -184,8 +184,7 @@ enum nero_status queue_release(struct queue *queue, const struct queue_claim *cl
 
 /* Announce a runner (expires after three lease times): for status. */
 enum nero_status queue_announce(struct queue *queue, const char *run, const char *runner,
-                                const char *host, const char *numeric_class,
-                                struct nero_err *err);
+                                const char *host, const char *numeric_class, struct nero_err *err);
 
 /* ---- readers ---- */
 
@@ -202,7 +201,7 @@ enum nero_status queue_counts(struct queue *queue, const char *run, struct queue
                               struct nero_err *err);
 
 struct queue_job_info {
-    char state[16]; /* ready, delayed, leased, dead, parked */
+    char state[16];                      /* ready, delayed, leased, dead, parked */
     char numeric_class[JOB_CLASS_BYTES]; /* lane; "" = any */
     char runner[QUEUE_RUNNER_BYTES];
     char note[256];
