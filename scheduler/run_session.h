@@ -19,32 +19,24 @@ struct run_session {
     struct local_run_options local;
 };
 
-#define RUN_SESSION_OPTIONS(flags)                                                                   \
-    CLI_OPTION_STORE(&(flags).store), CLI_OPTION_REDIS(&(flags).local.redis_url),                    \
-        {"runners",        OPTIONS_U64,      "N", "local runner processes", NULL,                    \
-         &(flags).runners, LOCAL_RUNNERS_MAX},                                                       \
-        {"backend", OPTIONS_STRING,   "NAME", "what the local runners compute on: auto, cpu, ref",   \
-         NULL,      &(flags).backend, 0},                                                            \
-        {"checkpoint-steps",                                                                         \
-         OPTIONS_U64,                                                                                \
-         "N",                                                                                        \
-         "checkpoint every N training steps",                                                        \
-         NULL,                                                                                       \
-         &(flags).local.checkpoint_steps,                                                            \
-         0},                                                                                         \
-        {"checkpoint-seconds",                                                                       \
-         OPTIONS_U64,                                                                                \
-         "S",                                                                                        \
-         "checkpoint every S seconds",                                                               \
-         NULL,                                                                                       \
-         &(flags).local.checkpoint_seconds,                                                          \
-         0},                                                                                         \
-        {"lease-ms", OPTIONS_U64,                                                                    \
-         "MS",       "lease of a job without a heartbeat",                                           \
-         NULL,       &(flags).local.lease_ms,                                                        \
-         3600000},                                                                                   \
-        {"skip-audit", OPTIONS_FLAG, NULL, "do not audit at the end", NULL, &(flags).skip_audit, 0}, \
-        CLI_OPTION_JSON(&(flags).json)
+/* clang-format off: one option a row */
+#define RUN_SESSION_OPTIONS(flags)                                                             \
+    CLI_OPTION_STORE(&(flags).store),                                                          \
+    CLI_OPTION_REDIS(&(flags).local.redis_url),                                                \
+    {"runners", OPTIONS_U64, "N", "local runner processes", NULL, &(flags).runners,            \
+     LOCAL_RUNNERS_MAX},                                                                       \
+    {"backend", OPTIONS_STRING, "NAME", "what the local runners compute on: auto, cpu, ref",   \
+     NULL, &(flags).backend, 0},                                                               \
+    {"checkpoint-steps", OPTIONS_U64, "N", "checkpoint every N training steps", NULL,          \
+     &(flags).local.checkpoint_steps, 0},                                                      \
+    {"checkpoint-seconds", OPTIONS_U64, "S", "checkpoint every S seconds", NULL,               \
+     &(flags).local.checkpoint_seconds, 0},                                                    \
+    {"lease-ms", OPTIONS_U64, "MS", "lease of a job without a heartbeat", NULL,                \
+     &(flags).local.lease_ms, 3600000},                                                        \
+    {"skip-audit", OPTIONS_FLAG, NULL, "do not audit at the end", NULL, &(flags).skip_audit,   \
+     0},                                                                                       \
+    CLI_OPTION_JSON(&(flags).json)
+/* clang-format on */
 
 /* Serve, report, audit. Tells failures under the name `command`; returns the exit code. */
 int run_session(const char *command, struct storage *store, const char *store_url, const char *run,
