@@ -21,6 +21,13 @@
 
 enum { AUDIT_FINDINGS_MAX = 10000, AUDIT_STANDING_BYTES = 160 };
 
+/*
+ * FULL: everything that lies in the store. REPLAY: the decisions of the search, computed again from
+ * the run record and the signed outcomes; blobs are not asked for, so that a copy of the records
+ * alone can be replayed, and objects that belong to nothing are not told.
+ */
+enum audit_level { AUDIT_FULL = 0, AUDIT_REPLAY = 1 };
+
 struct audit_finding {
     char artifact[256]; /* object key */
     char what[512];
@@ -44,13 +51,6 @@ struct audit_report {
     bool heads_checked; /* heads were given */
     double seconds;
 };
-
-/*
- * FULL: everything that lies in the store. REPLAY: the decisions of the search, computed again from
- * the run record and the signed outcomes; blobs are not asked for, so that a copy of the records
- * alone can be replayed, and objects that belong to nothing are not told.
- */
-enum audit_level { AUDIT_FULL = 0, AUDIT_REPLAY = 1 };
 
 struct audit_options {
     struct key_public root;
