@@ -180,6 +180,8 @@ static void test_commands__audit_ends_clean_or_with_findings(void **state)
     json_t *root;
 
     (void)state;
+    expect(run("audit %s --root-key %s --level replay", store, key), 0, "replay of made-up: clean",
+           "contents skipped", NULL);
     expect(run("audit %s --root-key %s", store, key), 0, "audit of made-up: clean", "finished",
            "head ", "--head", NULL);
     expect(run("audit store#made-up --root-key %s --skip-blobs", key), 0, "contents skipped", NULL);
@@ -214,6 +216,7 @@ static void test_commands__audit_says_what_is_wrong_with_its_input(void **state)
     (void)state;
     refuse(run("audit %s", store), 2, "--root-key", NULL);
     refuse(run("audit"), 2, "--help", NULL);
+    refuse(run("audit %s --root-key %s --level deep", store, key), 2, "--level", "replay", NULL);
     refuse(run("audit %s --root-key nowhere.pub", store), 2, "--root-key", "nowhere.pub", NULL);
     refuse(run("audit %s --root-key %s/data/made-up", store, world.folder), 2, NULL);
     refuse(run("audit %s --root-key %s/presets/demo.yaml", store, NERO_SOURCE_DIR), 2, "demo.yaml",
