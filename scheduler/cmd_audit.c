@@ -235,7 +235,8 @@ int cmd_audit(int argc, char **argv)
         return cli_fail(command.program, &err);
     }
     if (parse_level(level, &options.level, &err) != NERO_OK ||
-        load_root(root_key, &options.root, &err) != NERO_OK || parse_heads(&heads, expected, &options, &err) != NERO_OK) {
+        load_root(root_key, &options.root, &err) != NERO_OK ||
+        parse_heads(&heads, expected, &options, &err) != NERO_OK) {
         return cli_fail(command.program, &err);
     }
     return audit_store(command.program, parsed.arguments[0], &options, json);
