@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "nero/clock.h"
+
 #include "queue_script.h"
 
 enum nero_status queue_server_id(struct queue *queue, char out[QUEUE_SERVER_ID_BYTES],
@@ -31,6 +33,77 @@ enum nero_status queue_server_id(struct queue *queue, char out[QUEUE_SERVER_ID_B
         out[length] = '\0';
     }
     freeReplyObject(reply);
+    return status;
+}
+
+/* The text behind "name:" in an answer to INFO. False where it is not there or does not fit. */
+static bool info_field(const redisReply *reply, const char *name, char *out, size_t out_bytes)
+{
+    const char *at = reply->type == REDIS_REPLY_STRING ? strstr(reply->str, name) : NULL;
+    size_t length = 0;
+
+    if (at != NULL) {
+        at += strlen(name);
+        length = strcspn(at, "\r\n");
+    }
+    if (length == 0 || length >= out_bytes) {
+        return false;
+    }
+    memcpy(out, at, length);
+    out[length] = '\0';
+    return true;
+}
+
+/* Its clock against the middle of the exchange. */
+static enum nero_status read_clock(struct queue *queue, int64_t *ahead_ms, struct nero_err *err)
+{
+    const struct clock_source *clock = clock_system();
+    const char *argv[] = {"TIME"};
+    int64_t asked_ms = clock_wall_ms(clock);
+    redisReply *reply;
+    enum nero_status status = queue_plain(queue, 1, argv, 0, &reply, err);
+
+    if (status != NERO_OK) {
+        return status;
+    }
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
+        reply->element[0]->type != REDIS_REPLY_STRING ||
+        reply->element[1]->type != REDIS_REPLY_STRING) {
+        status = err_set(err, NERO_CORRUPT, 0, "Redis does not tell its time");
+    } else {
+        *ahead_ms = strtoll(reply->element[0]->str, NULL, 10) * 1000 +
+                    strtoll(reply->element[1]->str, NULL, 10) / 1000 -
+                    (asked_ms + (clock_wall_ms(clock) - asked_ms) / 2);
+    }
+    freeReplyObject(reply);
+    return status;
+}
+
+enum nero_status queue_server(struct queue *queue, struct queue_server *out, struct nero_err *err)
+{
+    const char *argv[] = {"INFO"};
+    struct queue_server server = {.version_major = 0};
+    char append_only[4];
+    redisReply *reply;
+    enum nero_status status = queue_plain(queue, 1, argv, 0, &reply, err);
+
+    if (status != NERO_OK) {
+        return status;
+    }
+    if (!info_field(reply, "redis_version:", server.version, sizeof server.version)) {
+        status = err_set(err, NERO_CORRUPT, 0, "Redis does not tell its version");
+    } else {
+        server.version_major = (uint32_t)strtoul(server.version, NULL, 10);
+        server.append_only = info_field(reply, "aof_enabled:", append_only, sizeof append_only) &&
+                             strcmp(append_only, "1") == 0;
+    }
+    freeReplyObject(reply);
+    if (status == NERO_OK) {
+        status = read_clock(queue, &server.clock_ahead_ms, err);
+    }
+    if (status == NERO_OK) {
+        *out = server;
+    }
     return status;
 }
 

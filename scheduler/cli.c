@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "nero/keys.h"
+#include "nero/storage_probe.h"
 #include "nero/storage_retry.h"
 
 int cli_parse(const struct options_command *command, int argc, char **argv,
@@ -70,6 +71,25 @@ enum nero_status cli_open_store(const char *url, bool create, struct storage **o
     if (storage_retry_wrap(inner, &options, out, err) != NERO_OK) {
         storage_close(inner);
         return err->status;
+    }
+    return NERO_OK;
+}
+
+enum nero_status cli_trust_store(struct storage *store, bool skip_probe, struct nero_err *err)
+{
+    struct storage_probe seen;
+
+    if (skip_probe || strncmp(storage_url(store), "s3", 2) != 0) {
+        return NERO_OK;
+    }
+    if (storage_probe(store, &seen, err) != NERO_OK) {
+        return err->status;
+    }
+    if (!seen.trusted) {
+        return err_set(err, NERO_INVALID, 0,
+                       "store %s cannot be trusted with a run: %s ('nero-sched doctor' tells more, "
+                       "--skip-probe goes on at your risk)",
+                       storage_url(store), seen.why);
     }
     return NERO_OK;
 }

@@ -19,6 +19,7 @@ struct cli_command {
 int cmd_audit(int argc, char **argv);
 int cmd_cancel(int argc, char **argv);
 int cmd_dataset(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
 int cmd_evaluate(int argc, char **argv);
 int cmd_export(int argc, char **argv);
 int cmd_genotype(int argc, char **argv);
@@ -47,6 +48,11 @@ enum { CLI_URL_BYTES = 1100 };
         "redis", OPTIONS_STRING, "URL", "Redis: redis://host:port/0 or unix:///path", \
             "NERO_REDIS", (target), 0                                                 \
     }
+#define CLI_OPTION_SKIP_PROBE(target)                                                              \
+    {                                                                                              \
+        "skip-probe", OPTIONS_FLAG, NULL, "do not try the store's promises first", NULL, (target), \
+            0                                                                                      \
+    }
 #define CLI_OPTION_JSON(target)                                                                   \
     {                                                                                             \
         "json", OPTIONS_FLAG, NULL, "machine-readable output on standard output", NULL, (target), \
@@ -67,6 +73,13 @@ enum nero_status cli_store_url(const char *given, bool create, char out[CLI_URL_
 /* Open it with retries. */
 enum nero_status cli_open_store(const char *url, bool create, struct storage **out,
                                 struct nero_err *err);
+
+/*
+ * Refuse a store that does not keep the promises a run is built on. Tried on stores of others'
+ * making (s3), in a second or less; mem: and file: have been tried by their open. Errors: invalid
+ * (says which promise), those of the store.
+ */
+enum nero_status cli_trust_store(struct storage *store, bool skip_probe, struct nero_err *err);
 
 /* The root key pair under the keys folder; made when absent and `create` (*created tells). */
 enum nero_status cli_root_key(bool create, struct key_pair *out, bool *created,

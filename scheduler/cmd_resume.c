@@ -30,6 +30,7 @@ int cmd_resume(int argc, char **argv)
     }
     if (cli_store_url(session.store, false, url, &err) != NERO_OK ||
         cli_open_store(url, false, &store, &err) != NERO_OK ||
+        cli_trust_store(store, session.skip_probe, &err) != NERO_OK ||
         run_view_open(store, parsed.arguments[0], NULL, &view, &err) != NERO_OK) {
         storage_close(store);
         return cli_fail(command.program, &err);

@@ -172,7 +172,7 @@ static enum nero_status serve_loop(struct serve *serve, bool until_idle, struct 
 }
 
 static enum nero_status open_serve(struct serve *serve, const char *store, const char *redis,
-                                   struct nero_err *err)
+                                   bool skip_probe, struct nero_err *err)
 {
     char url[CLI_URL_BYTES];
     bool created;
@@ -183,6 +183,7 @@ static enum nero_status open_serve(struct serve *serve, const char *store, const
     }
     if (cli_store_url(store, true, url, err) != NERO_OK ||
         cli_open_store(url, true, &serve->store, err) != NERO_OK ||
+        cli_trust_store(serve->store, skip_probe, err) != NERO_OK ||
         queue_open(redis, &serve->queue, err) != NERO_OK) {
         return err->status;
     }
@@ -194,6 +195,7 @@ int cmd_serve(int argc, char **argv)
     const char *store = NULL;
     const char *redis = NULL;
     bool until_idle = false;
+    bool skip_probe = false;
     static struct serve serve = {.lease_ms = QUEUE_LEASE_MS_DEFAULT};
     const struct options_spec specs[] = {
         CLI_OPTION_STORE(&store),
@@ -201,6 +203,7 @@ int cmd_serve(int argc, char **argv)
         {"lease-ms", OPTIONS_U64, "MS", "lease of a job without a heartbeat", NULL, &serve.lease_ms,
          3600000},
         {"until-idle", OPTIONS_FLAG, NULL, "end when no run is left to lead", NULL, &until_idle, 0},
+        CLI_OPTION_SKIP_PROBE(&skip_probe),
     };
     const struct options_command command = {
         .program = "nero-sched serve",
@@ -222,7 +225,7 @@ int cmd_serve(int argc, char **argv)
         return code;
     }
     stop_install();
-    status = open_serve(&serve, store, redis, &err);
+    status = open_serve(&serve, store, redis, skip_probe, &err);
     if (status == NERO_OK) {
         status = serve_loop(&serve, until_idle, &err);
     }

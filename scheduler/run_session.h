@@ -16,6 +16,7 @@ struct run_session {
     uint64_t runners;
     bool json;
     bool skip_audit;
+    bool skip_probe;
     struct local_run_options local;
 };
 
@@ -35,6 +36,7 @@ struct run_session {
      &(flags).local.lease_ms, 3600000},                                                        \
     {"skip-audit", OPTIONS_FLAG, NULL, "do not audit at the end", NULL, &(flags).skip_audit,   \
      0},                                                                                       \
+    CLI_OPTION_SKIP_PROBE(&(flags).skip_probe),                                                \
     CLI_OPTION_JSON(&(flags).json)
 /* clang-format on */
 

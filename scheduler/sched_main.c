@@ -18,6 +18,7 @@ static const struct cli_command commands[] = {
     {"watch", "follow a run's events", cmd_watch},
     {"cancel", "end a run's unfinished jobs", cmd_cancel},
     {"plan", "what a preset will cost, before anything is spent", cmd_plan},
+    {"doctor", "try a store's and a Redis's promises and their clocks", cmd_doctor},
     {"evaluate", "train a genotype with several seeds: mean, deviation, interval", cmd_evaluate},
     {"show", "any record of the store as text or JSON, or a run's report", cmd_show},
     {"export", "a run's candidates as CSV, its champion as ONNX", cmd_export},

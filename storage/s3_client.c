@@ -21,7 +21,10 @@ struct s3_client {
     struct s3_credentials_source *credentials;
     const struct clock_source *clock;
     _Atomic int64_t skew_ms;
+    _Atomic int64_t ahead_ms; /* by the last answer's Date; AHEAD_UNKNOWN before one came */
 };
+
+#define AHEAD_UNKNOWN INT64_MIN
 
 enum nero_status s3_client_open(const char *url, const char *place,
                                 const struct s3_client_options *options, struct s3_client **out,
@@ -38,6 +41,7 @@ enum nero_status s3_client_open(const char *url, const char *place,
         return err_set(err, NERO_NO_MEMORY, 0, "no memory for a client of S3");
     }
     client->clock = options->clock;
+    atomic_init(&client->ahead_ms, AHEAD_UNKNOWN);
     status = s3_config_parse(url, place, options->environment, &client->config, err);
     if (status == NERO_OK) {
         status = s3_credentials_create(&credentials, region, &client->credentials, err);
@@ -74,6 +78,20 @@ const struct s3_config *s3_client_config(const struct s3_client *client)
 int64_t s3_client_skew_ms(const struct s3_client *client)
 {
     return atomic_load(&client->skew_ms);
+}
+
+bool s3_client_clock_ahead(const struct s3_client *client, int64_t *ahead_ms)
+{
+    *ahead_ms = atomic_load(&client->ahead_ms);
+    return *ahead_ms != AHEAD_UNKNOWN;
+}
+
+/* A Date is cut to the second: on average it is half a second behind. */
+static void note_date(struct s3_client *client, const struct s3_http_answer *answer)
+{
+    if (answer->date_ms != 0) {
+        atomic_store(&client->ahead_ms, answer->date_ms + 500 - clock_wall_ms(client->clock));
+    }
 }
 
 /* What is sent: built for each try, because date and credentials are in it. */
@@ -350,6 +368,7 @@ static enum nero_status send_tries(struct s3_client *client, const struct s3_cal
         if (status != NERO_OK) {
             return status;
         }
+        note_date(client, answer);
         if (answer->code / 100 == 2 && !answer->body_cut && !has_error_inside(answer)) {
             return NERO_OK;
         }

@@ -58,6 +58,9 @@ enum nero_status s3_client_send(struct s3_client *client, const struct s3_call *
 /* By how much the server's clock is ahead of ours, where a refusal has shown it; else 0. */
 int64_t s3_client_skew_ms(const struct s3_client *client);
 
+/* The same by the Date of the last answer, whatever that was. False before one came. */
+bool s3_client_clock_ahead(const struct s3_client *client, int64_t *ahead_ms);
+
 /* The table itself, as a pure function of an answer that is not a success: for tests. */
 enum nero_status s3_client_status(int http_code, const struct s3_xml_error *error, bool is_write);
 

@@ -85,6 +85,11 @@ unsigned storage_capabilities(const struct storage *store)
     return store->ops->capabilities(store->self);
 }
 
+bool storage_clock_ahead(const struct storage *store, int64_t *ahead_ms)
+{
+    return store->ops->clock_ahead != NULL && store->ops->clock_ahead(store->self, ahead_ms);
+}
+
 /* By hand and not with isalnum, which would follow the locale. */
 static bool is_key_character(char c)
 {

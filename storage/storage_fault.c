@@ -155,6 +155,13 @@ static unsigned fault_capabilities(void *self)
     return storage_capabilities(fault->inner);
 }
 
+static bool fault_clock_ahead(void *self, int64_t *ahead_ms)
+{
+    const struct storage_fault *fault = self;
+
+    return storage_clock_ahead(fault->inner, ahead_ms);
+}
+
 static void fault_close(void *self)
 {
     struct storage_fault *fault = self;
@@ -177,6 +184,7 @@ enum nero_status storage_fault_wrap(struct storage *inner, struct storage **out,
         .list = fault_list,
         .remove = fault_remove,
         .capabilities = fault_capabilities,
+        .clock_ahead = fault_clock_ahead,
         .close = fault_close,
     };
     struct storage_fault *fault = mem_calloc(1, sizeof *fault);

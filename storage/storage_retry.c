@@ -218,6 +218,13 @@ static unsigned retry_capabilities(void *self)
     return storage_capabilities(retry->inner);
 }
 
+static bool retry_clock_ahead(void *self, int64_t *ahead_ms)
+{
+    const struct storage_retry *retry = self;
+
+    return storage_clock_ahead(retry->inner, ahead_ms);
+}
+
 static void retry_close(void *self)
 {
     struct storage_retry *retry = self;
@@ -250,6 +257,7 @@ enum nero_status storage_retry_wrap(struct storage *inner,
         .list = retry_list,
         .remove = retry_remove,
         .capabilities = retry_capabilities,
+        .clock_ahead = retry_clock_ahead,
         .close = retry_close,
     };
     struct storage_retry *retry = mem_calloc(1, sizeof *retry);

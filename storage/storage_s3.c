@@ -531,6 +531,13 @@ static unsigned s3_capabilities(void *self)
     return STORAGE_CAN_CREATE | STORAGE_CAN_MATCH | STORAGE_CAN_MULTIPART;
 }
 
+static bool s3_clock_ahead(void *self, int64_t *ahead_ms)
+{
+    const struct storage_s3 *s3 = self;
+
+    return s3_client_clock_ahead(s3->client, ahead_ms);
+}
+
 static void s3_close(void *self)
 {
     struct storage_s3 *s3 = self;
@@ -599,6 +606,7 @@ enum nero_status storage_s3_open_with(const char *url, const struct storage_s3_o
         .list = s3_list,
         .remove = s3_remove,
         .capabilities = s3_capabilities,
+        .clock_ahead = s3_clock_ahead,
         .close = s3_close,
     };
     struct storage_s3 *s3 = mem_calloc(1, sizeof *s3);

@@ -530,8 +530,8 @@ static void test_commands__list_and_status_know_the_run(void **state)
 
 static void test_commands__help_teaches(void **state)
 {
-    static const char *const commands[] = {"audit", "show",     "export", "plan",
-                                           "keys",  "genotype", "dataset"};
+    static const char *const commands[] = {"audit",  "show", "export",   "plan",
+                                           "doctor", "keys", "genotype", "dataset"};
 
     (void)state;
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {

@@ -1,37 +1,62 @@
 /*
- * A program run beside a gateway of its own, with the environment that lets s3:// find it.
+ * A program run beside a gateway of its own, with the environment that lets s3:// find it. --lie:
+ * behind a proxy that answers every refused condition with success, as some stores do.
  *
- *   with_rgw PROGRAM [ARGUMENT ...]
+ *   with_rgw [--lie] PROGRAM [ARGUMENT ...]
  */
 #include "rgw.h"
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/fault/proxy.h"
+
+static struct proxy *start_liar(const struct rgw *gateway)
+{
+    struct proxy *proxy = proxy_start(gateway->port);
+    char endpoint[64];
+
+    proxy_set(proxy, PROXY_LIE, 0, -1);
+    (void)snprintf(endpoint, sizeof endpoint, "http://127.0.0.1:%d", proxy_port(proxy));
+    (void)setenv("AWS_ENDPOINT_URL_S3", endpoint, 1);
+    return proxy;
+}
+
 int main(int argc, char **argv)
 {
+    bool lie = argc > 1 && strcmp(argv[1], "--lie") == 0;
+    char **words = argv + 1 + lie;
+    struct proxy *proxy = NULL;
     struct rgw gateway;
     int status = -1;
     pid_t pid;
 
-    if (argc < 2) {
-        fprintf(stderr, "usage: with_rgw PROGRAM [ARGUMENT ...]\n");
+    if (argc < 2 + lie) {
+        fprintf(stderr, "usage: with_rgw [--lie] PROGRAM [ARGUMENT ...]\n");
         return 2;
     }
     rgw_start(&gateway);
     rgw_set_environment(&gateway);
+    if (lie) {
+        proxy = start_liar(&gateway);
+    }
     pid = fork();
     if (pid == 0) {
         (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
-        (void)execvp(argv[1], argv + 1);
-        perror(argv[1]);
+        (void)execvp(words[0], words);
+        perror(words[0]);
         _exit(127);
     }
     if (pid < 0 || waitpid(pid, &status, 0) != pid) {
-        perror(argv[1]);
+        perror(words[0]);
+    }
+    if (proxy != NULL) {
+        proxy_stop(proxy);
     }
     rgw_stop(&gateway);
     return status >= 0 && WIFEXITED(status) ? WEXITSTATUS(status) : 1;

@@ -48,6 +48,16 @@ enum { QUEUE_SERVER_ID_BYTES = 48 };
 enum nero_status queue_server_id(struct queue *queue, char out[QUEUE_SERVER_ID_BYTES],
                                  struct nero_err *err);
 
+/* What the server says of itself. */
+enum { QUEUE_REDIS_MAJOR_MIN = 5, QUEUE_VERSION_BYTES = 32 };
+struct queue_server {
+    char version[QUEUE_VERSION_BYTES];
+    uint32_t version_major; /* below QUEUE_REDIS_MAJOR_MIN it has no streams */
+    bool append_only;       /* whether a restart keeps the queue; else it is submitted anew */
+    int64_t clock_ahead_ms; /* its clock against ours */
+};
+enum nero_status queue_server(struct queue *queue, struct queue_server *out, struct nero_err *err);
+
 /* Runs that have a queue here. `each` may not call the queue. */
 typedef enum nero_status queue_each_run_fn(void *context, const char *run, struct nero_err *err);
 enum nero_status queue_runs(struct queue *queue, queue_each_run_fn *each, void *context,

@@ -76,6 +76,7 @@ struct storage_ops {
                              size_t count_max, struct storage_list *out, struct nero_err *err);
     enum nero_status (*remove)(void *self, const char *key, struct nero_err *err);
     unsigned (*capabilities)(void *self);
+    bool (*clock_ahead)(void *self, int64_t *ahead_ms); /* NULL: it has no clock of its own */
     void (*close)(void *self);
 };
 
@@ -102,6 +103,10 @@ enum nero_status storage_from_ops(const struct storage_ops *ops, void *self, con
 
 const char *storage_url(const struct storage *store);
 unsigned storage_capabilities(const struct storage *store);
+
+/* By how much the store's clock is ahead of ours, by its last answer and to half a second. False
+ * where it has none of its own or has not told it. */
+bool storage_clock_ahead(const struct storage *store, int64_t *ahead_ms);
 
 /* Errors: invalid, naming the character and its place. */
 enum nero_status storage_check_key(const char *key, struct nero_err *err);
