@@ -267,8 +267,11 @@ static void print_member(const struct generation_member *member, uint32_t slot, 
     if (member->has_job) {
         hash_to_hex(job, &member->job);
     }
-    (void)fprintf(out, "member %" PRIu32 ": %s, job %s", slot,
-                  generation_origin_name(member->origin), job);
+    (void)fprintf(out, "member %" PRIu32 ": %s", slot, generation_origin_name(member->origin));
+    if (member->origin == GENERATION_EXTENSION) {
+        (void)fprintf(out, " of member %" PRIu32, member->extends);
+    }
+    (void)fprintf(out, ", job %s", job);
     if (evaluated) {
         (void)fprintf(out, ", %s, fitness %.6f (%" PRIu32 "/%" PRIu32 "/%" PRIu32 ")",
                       generation_verdict_name(member->verdict), member->fitness, member->count,
