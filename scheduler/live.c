@@ -68,16 +68,23 @@ void live_parse_note(const char *note, struct live_note *out)
     }
 }
 
-/* "generation 1 child 2  epoch 3/8  loss 1.532  control 45.2 %  812 images/s  0:21 left  train" */
+/* From generation 1 on the first member is the parent, trained again. */
+static const char *role(uint32_t generation, uint32_t member)
+{
+    return generation > 0 && member == 0 ? "parent" : "child ";
+}
+
+/* "generation 1 child  2  epoch 3/8  loss 1.532  control 45.2 %  812 images/s  0:21 left  train" */
 static void describe(const struct search_pending *pending, char out[LIVE_TEXT_BYTES])
 {
     struct live_note note = {.accuracy = NAN, .loss = NAN, .seconds_left = -1};
     char accuracy[16] = "  -  ";
     char left[24] = "";
-    int used = pending->last ? snprintf(out, LIVE_TEXT_BYTES, "evaluation       ")
-                             : snprintf(out, LIVE_TEXT_BYTES, "generation %" PRIu32 " %s %" PRIu32,
-                                        pending->generation,
-                                        pending->member == 0 ? "slot " : "child", pending->member);
+    int used = pending->last
+                   ? snprintf(out, LIVE_TEXT_BYTES, "evaluation       ")
+                   : snprintf(out, LIVE_TEXT_BYTES, "generation %" PRIu32 " %s %" PRIu32,
+                              pending->generation, role(pending->generation, pending->member),
+                              pending->member);
 
     if (used < 0 || used >= LIVE_TEXT_BYTES) {
         return;
@@ -197,14 +204,15 @@ static void on_measured(void *context, const struct generation *generation, uint
 
     live_clear(live);
     if (evaluation->failed) {
-        (void)fprintf(live->out, "  generation %" PRIu32 " child %" PRIu32 "  failed: %s\n",
-                      generation->number, member, evaluation->text);
+        (void)fprintf(live->out, "  generation %" PRIu32 " %s %" PRIu32 "  failed: %s\n",
+                      generation->number, role(generation->number, member), member,
+                      evaluation->text);
         return;
     }
     (void)fprintf(live->out,
                   "  generation %" PRIu32 " %s %" PRIu32 "  done: %" PRIu32
                   " epochs, %s, C %5.2f %%, A %5.2f %%%s\n",
-                  generation->number, member == 0 ? "slot " : "child", member, outcome->epochs,
+                  generation->number, role(generation->number, member), member, outcome->epochs,
                   result_stop_name(outcome->stop), 100 * result_clean_accuracy(outcome),
                   100 * result_adversarial_accuracy(outcome),
                   outcome->ill != RESULT_WELL ? ", ill-fitted" : "");

@@ -49,9 +49,8 @@ struct result_outcome evolve_fake_outcome(struct hash job, uint32_t count)
 
     outcome.ill = job.data[0] % 7 == 0 ? RESULT_ILL_ONE_CLASS : RESULT_WELL;
     outcome.correct = bytes_get_u32le(job.data + 1) % (count + 1);
-    outcome.kept = outcome.ill == RESULT_WELL
-                       ? bytes_get_u32le(job.data + 5) % (outcome.correct + 1)
-                       : 0;
+    outcome.kept =
+        outcome.ill == RESULT_WELL ? bytes_get_u32le(job.data + 5) % (outcome.correct + 1) : 0;
     outcome.state = hash_tagged("state", bytes_view_of(job.data, sizeof job.data));
     outcome.weights = hash_tagged("weights", bytes_view_of(job.data, sizeof job.data));
     return outcome;
