@@ -14,8 +14,9 @@
     X(lead)                                                                                     \
     X(submit)                                                                                   \
     X(claim)                                                                                    \
-    X(renew) X(complete) X(fail) X(release) X(pin) X(finish) X(cancel) X(tell) X(reap) X(retry) \
-        X(pause) X(drop) X(announce) X(counts) X(info) X(list) X(runners) X(lanes) X(enrol)
+    X(renew)                                                                                    \
+    X(complete) X(fail) X(release) X(pin) X(finish) X(cancel) X(tell) X(reap) X(retry) X(pause) \
+        X(drop) X(announce) X(counts) X(info) X(list) X(runners) X(lanes) X(enrol)
 
 enum queue_script {
 #define X(name) QUEUE_SCRIPT_##name,

@@ -20,7 +20,8 @@ struct run_session {
     struct local_run_options local;
 };
 
-/* clang-format off: one option a row */
+/* One option a row. */
+/* clang-format off */
 #define RUN_SESSION_OPTIONS(flags)                                                             \
     CLI_OPTION_STORE(&(flags).store),                                                          \
     CLI_OPTION_REDIS(&(flags).local.redis_url),                                                \
