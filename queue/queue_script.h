@@ -10,13 +10,13 @@
 #include "queue_conn.h"
 
 /* Every script of queue/lua/ but clock and prelude, which stand in front of each. */
-#define QUEUE_SCRIPTS(X)                                                                        \
-    X(lead)                                                                                     \
-    X(submit)                                                                                   \
-    X(claim)                                                                                    \
-    X(renew)                                                                                    \
-    X(complete) X(fail) X(release) X(pin) X(finish) X(cancel) X(tell) X(reap) X(retry) X(pause) \
-        X(drop) X(announce) X(counts) X(info) X(list) X(runners) X(lanes) X(enrol)
+/* clang-format off */
+#define QUEUE_SCRIPTS(X)                                    \
+    X(lead) X(submit) X(claim) X(renew) X(complete) X(fail) \
+    X(release) X(pin) X(finish) X(cancel) X(tell) X(reap)   \
+    X(retry) X(pause) X(drop) X(announce) X(counts) X(info) \
+    X(list) X(runners) X(lanes) X(enrol)
+/* clang-format on */
 
 enum queue_script {
 #define X(name) QUEUE_SCRIPT_##name,
