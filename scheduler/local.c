@@ -275,6 +275,8 @@ void local_stop(struct local *local, uint32_t wait_ms)
     for (uint32_t i = 0; i < local->options.runners; i++) {
         if (local->runners[i].pid > 0) {
             (void)kill(local->runners[i].pid, SIGTERM);
+            /* One that waits for its certificate, which nobody will issue now, sees the end. */
+            (void)shutdown(local->runners[i].socket, SHUT_WR);
         }
     }
     while (local_alive(local) > 0) {

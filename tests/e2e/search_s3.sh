@@ -79,6 +79,11 @@ export_run storm "$store"
 cmp "$work/file.csv" "$work/storm.csv" || fail "other outcomes after $kills kills"
 echo "$kills kills, equal outcomes and decisions: $((SECONDS - began)) s since the start"
 
+# ---- nothing left to do: runners that have just been started are not waited for ----
+started=$SECONDS
+nero-sched resume storm --store "$store" >"$work/again.out" 2>&1 || fail "resume of an ended run"
+[ $((SECONDS - started)) -lt 15 ] || fail "resume of an ended run took $((SECONDS - started)) s"
+
 # ---- audit ----
 nero-sched audit "$store" --root-key "$work/data/nero/keys/root.key.pub" >"$work/audit.out" ||
   fail "audit: $(cat "$work/audit.out")"
