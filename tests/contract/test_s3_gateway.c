@@ -111,6 +111,62 @@ static void test_s3__refusals(void **state)
     assert_null(store);
 }
 
+/* Every operation is denied, also a look at what is absent, and nothing has changed. */
+static void test_s3__a_suspended_user(void **state)
+{
+    struct storage *store = open_good("s3://gateway/suspended");
+    struct storage_list list;
+    struct bytes out;
+
+    (void)state;
+    bytes_init(&out, 100);
+    assert_int_equal(storage_put(store, "k", bytes_view_str("v"), &err), NERO_OK);
+    assert_true(rgw_admin(&gateway, (const char *[]){"user", "suspend", "--uid=test", NULL}));
+    assert_int_equal(storage_put(store, "k", bytes_view_str("w"), &err), NERO_DENIED);
+    assert_int_equal(storage_put_if_absent(store, "new", bytes_view_str("w"), &err), NERO_DENIED);
+    assert_int_equal(storage_get(store, "k", &out, NULL, &err), NERO_DENIED);
+    assert_int_equal(storage_head(store, "absent", NULL, &err), NERO_DENIED); /* no not_found */
+    assert_int_equal(storage_list_page(store, "", NULL, 2, &list, &err), NERO_DENIED);
+    assert_int_equal(storage_remove(store, "k", &err), NERO_DENIED);
+    assert_true(rgw_admin(&gateway, (const char *[]){"user", "enable", "--uid=test", NULL}));
+    assert_int_equal(storage_get(store, "k", &out, NULL, &err), NERO_OK);
+    assert_memory_equal(out.data, "v", 1);
+    assert_int_equal(storage_head(store, "new", NULL, &err), NERO_NOT_FOUND);
+    storage_close(store);
+    bytes_fini(&out);
+}
+
+/* A full quota: nothing is half-written, also not of an object in parts, and reads go on. */
+static void test_s3__a_full_quota(void **state)
+{
+    static uint8_t data[LARGE_BYTES];
+    struct storage *store = open_good("s3://gateway/quota");
+    struct bytes out;
+
+    (void)state;
+    bytes_init(&out, 100);
+    assert_int_equal(storage_put(store, "k", bytes_view_str("v"), &err), NERO_OK);
+    assert_true(rgw_admin(&gateway, (const char *[]){"quota", "set", "--quota-scope=user",
+                                                     "--uid=test", "--max-size=8192", NULL}));
+    assert_true(rgw_admin(
+        &gateway, (const char *[]){"quota", "enable", "--quota-scope=user", "--uid=test", NULL}));
+    assert_int_equal(storage_put(store, "k", bytes_view_of(data, PART_BYTES - 1), &err),
+                     NERO_NO_SPACE);
+    assert_int_equal(storage_put_if_absent(store, "new", bytes_view_of(data, PART_BYTES - 1), &err),
+                     NERO_NO_SPACE);
+    assert_int_equal(storage_put(store, "large", bytes_view_of(data, sizeof data), &err),
+                     NERO_NO_SPACE);
+    assert_int_equal(storage_get(store, "k", &out, NULL, &err), NERO_OK);
+    assert_int_equal(out.bytes, 1);
+    assert_true(rgw_admin(
+        &gateway, (const char *[]){"quota", "disable", "--quota-scope=user", "--uid=test", NULL}));
+    assert_int_equal(storage_head(store, "new", NULL, &err), NERO_NOT_FOUND);
+    assert_int_equal(storage_head(store, "large", NULL, &err), NERO_NOT_FOUND);
+    assert_int_equal(storage_put(store, "new", bytes_view_str("w"), &err), NERO_OK);
+    storage_close(store);
+    bytes_fini(&out);
+}
+
 static void test_s3__a_vanished_bucket_is_no_absence(void **state)
 {
     struct storage *store = open_good("s3://vanishing");
@@ -242,6 +298,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_s3__a_wrong_clock_is_corrected, reset),
         cmocka_unit_test_setup(test_s3__refusals, reset),
+        cmocka_unit_test_setup(test_s3__a_suspended_user, reset),
+        cmocka_unit_test_setup(test_s3__a_full_quota, reset),
         cmocka_unit_test_setup(test_s3__a_vanished_bucket_is_no_absence, reset),
         cmocka_unit_test_setup(test_s3__virtual_hosts, reset),
         cmocka_unit_test_setup(test_s3__large_objects, reset),
