@@ -186,7 +186,7 @@ static void test_runner_kill__parents_death_stops_it(void **state)
     world_start(&world, 0, at_ease);
     assert_true(world_wait_log(&world, 0, "epoch.ended"));
     world_hang_up(&world, 0);
-    assert_int_equal(world_wait_end(&world, 0, 5000), 75);
+    assert_int_equal(world_wait_end(&world, 0, 30000), 75);
     world_start(&world, 0, at_ease);
     assert_int_equal(world_wait_end(&world, 0, 90000), 0);
     check_outcome(&provenance);
@@ -277,7 +277,7 @@ static void damage_and_resume(enum damage damage)
     world_start(&world, 0, often);
     assert_true(world_wait_slots(&world, 4));
     world_signal(&world, 0, SIGTERM); /* so that the next one need not wait for the lease */
-    assert_int_equal(world_wait_end(&world, 0, 5000), 75);
+    assert_int_equal(world_wait_end(&world, 0, 30000), 75);
     number = damage_newest(damage);
     world_start(&world, 0, often);
     assert_int_equal(world_wait_end(&world, 0, 90000), 0);
