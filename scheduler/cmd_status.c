@@ -2,12 +2,74 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "nero/queue.h"
 
 #include "cli.h"
 #include "redis_find.h"
 #include "run_view.h"
+
+enum { STATUS_LANES_MAX = 32 };
+
+/* A lane: ready jobs that want one numeric class ("": any), and the runners that could take them.
+ */
+struct status_lane {
+    char numeric_class[JOB_CLASS_BYTES];
+    uint64_t ready;
+    uint32_t runners;
+};
+
+/* The queue's side of a run. Lanes beyond STATUS_LANES_MAX are left out. */
+struct status_queue {
+    struct queue_counts counts;
+    uint32_t lane_count;
+    struct status_lane lanes[STATUS_LANES_MAX];
+};
+
+static enum nero_status note_lane(void *context, const char *numeric_class, uint64_t ready,
+                                  struct nero_err *err)
+{
+    struct status_queue *queue = context;
+
+    (void)err;
+    if (ready > 0 && queue->lane_count < STATUS_LANES_MAX) {
+        struct status_lane *lane = &queue->lanes[queue->lane_count++];
+
+        (void)snprintf(lane->numeric_class, sizeof lane->numeric_class, "%s", numeric_class);
+        lane->ready = ready;
+        lane->runners = 0;
+    }
+    return NERO_OK;
+}
+
+static enum nero_status note_runner(void *context, const struct queue_runner *runner,
+                                    struct nero_err *err)
+{
+    struct status_queue *queue = context;
+
+    (void)err;
+    for (uint32_t i = 0; i < queue->lane_count; i++) {
+        struct status_lane *lane = &queue->lanes[i];
+
+        lane->runners +=
+            lane->numeric_class[0] == 0 || strcmp(lane->numeric_class, runner->numeric_class) == 0;
+    }
+    return NERO_OK;
+}
+
+static json_t *lanes_json(const struct status_queue *queue)
+{
+    json_t *lanes = json_array();
+
+    for (uint32_t i = 0; i < queue->lane_count; i++) {
+        (void)json_array_append_new(lanes, json_pack("{s:s, s:I, s:i}", "numeric_class",
+                                                     queue->lanes[i].numeric_class, "ready",
+                                                     (json_int_t)queue->lanes[i].ready, "runners",
+                                                     (int)queue->lanes[i].runners));
+    }
+    return lanes;
+}
 
 static json_t *counts_json(const struct queue_counts *counts)
 {
@@ -24,9 +86,6 @@ static void print_counts(const struct queue_counts *counts)
                  " leased, %" PRIu64 " dead, %" PRIu64 " parked, %" PRIu64 " runners%s\n",
                  counts->epoch, counts->ready, counts->delayed, counts->leased, counts->dead,
                  counts->parked, counts->runners, counts->paused ? ", paused" : "");
-    if (counts->ready > 0 && counts->runners == 0) {
-        (void)printf("no runner is there to take the ready jobs: start one with nero-runner\n");
-    }
     if (counts->parked > 0) {
         (void)printf("parked jobs lost their lease %d times without progress; look at the runners' "
                      "logs\n",
@@ -34,16 +93,39 @@ static void print_counts(const struct queue_counts *counts)
     }
 }
 
-/* The queue's side of a run, when its Redis can be reached. */
-static bool read_counts(const char *redis, const char *run, const char *url,
-                        struct queue_counts *counts, char why[256])
+/* Why ready jobs stay where they are, when no runner can take them. */
+static void print_stranded(const struct status_queue *queue)
+{
+    for (uint32_t i = 0; i < queue->lane_count; i++) {
+        const struct status_lane *lane = &queue->lanes[i];
+
+        if (lane->runners > 0) {
+            continue;
+        }
+        if (queue->counts.runners == 0) {
+            (void)printf("no runner is there to take %" PRIu64
+                         " ready job(s): start one with nero-runner\n",
+                         lane->ready);
+        } else {
+            (void)printf("no runner can take %" PRIu64 " ready job(s): they go on only in numeric "
+                         "class \"%s\", which none of the %" PRIu64 " runner(s) has\n",
+                         lane->ready, lane->numeric_class, queue->counts.runners);
+        }
+    }
+}
+
+/* False when its Redis cannot be reached: `why`. */
+static bool read_queue(const char *redis, const char *run, const char *url,
+                       struct status_queue *out, char why[256])
 {
     char redis_url[REDIS_FIND_URL_BYTES];
     struct queue *queue = NULL;
     struct nero_err err;
     bool ok = redis_find(redis, run, url, redis_url, &err) == NERO_OK &&
               queue_open(redis_url, &queue, &err) == NERO_OK &&
-              queue_counts(queue, run, counts, &err) == NERO_OK;
+              queue_counts(queue, run, &out->counts, &err) == NERO_OK &&
+              queue_lanes(queue, run, note_lane, out, &err) == NERO_OK &&
+              queue_runners(queue, run, note_runner, out, &err) == NERO_OK;
 
     if (!ok) {
         (void)snprintf(why, 256, "%.255s", err.message);
@@ -54,19 +136,22 @@ static bool read_counts(const char *redis, const char *run, const char *url,
 
 static void print_status(struct run_view *view, const char *redis, const char *url, bool json)
 {
-    struct queue_counts counts;
+    struct status_queue queue = {.lane_count = 0};
     char why[256] = "";
     uint32_t closed;
     uint32_t wanted;
     const char *state = run_view_standing(view, &closed, &wanted);
-    bool has_counts = read_counts(redis, view->lead.run, url, &counts, why);
+    bool has_queue = read_queue(redis, view->lead.run, url, &queue, why);
 
     if (json) {
         json_t *root = json_pack("{s:s, s:s, s:s, s:i, s:i, s:I}", "run", view->lead.run, "store",
                                  url, "state", state, "closed", (int)closed, "generations",
                                  (int)wanted, "seed", (json_int_t)view->run.record->seed);
 
-        (void)json_object_set_new(root, "queue", has_counts ? counts_json(&counts) : json_null());
+        json_t *counts = has_queue ? counts_json(&queue.counts) : json_null();
+
+        (void)json_object_set_new(root, "queue", counts);
+        (void)json_object_set_new(root, "lanes", has_queue ? lanes_json(&queue) : json_null());
         (void)json_dumpf(root, stdout, JSON_COMPACT);
         (void)fputc('\n', stdout);
         json_decref(root);
@@ -75,8 +160,9 @@ static void print_status(struct run_view *view, const char *redis, const char *u
     (void)printf("run %s in %s: %s, %" PRIu32 " of %" PRIu32 " generations closed, seed %" PRIu64
                  "\n",
                  view->lead.run, url, state, closed, wanted, view->run.record->seed);
-    if (has_counts) {
-        print_counts(&counts);
+    if (has_queue) {
+        print_counts(&queue.counts);
+        print_stranded(&queue);
     } else {
         (void)printf("queue: %s\n", why);
     }

@@ -43,7 +43,8 @@ nero-sched serve --lease-ms 2000 >"$work/serve.log" 2>&1 &
 serve=$!
 pids+=("$serve")
 nero-sched submit "$source/presets/smoke.yaml" --name first --seed 5 || fail "submit"
-wait_for 10 nero-sched status first
+says() { nero-sched status "$1" | grep -q "$2"; }
+wait_for 10 says first "no runner is there to take 2 ready"
 
 # Two remote runners, each with a token of its own; a third with a used one is turned away.
 for number in 1 2; do
@@ -70,6 +71,13 @@ nero-runner --run single --join-token "$(nero-sched keys token)" --backend ref \
 pids+=($!)
 evaluated() { nero-sched show single | grep -q "^evaluation:"; }
 wait_for 30 evaluated
+
+# Jobs of a numeric class that no runner has stay ready, and status says why.
+nero-sched submit "$source/presets/smoke.yaml" --name foreign --set numeric_class=another-machine
+nero-runner --run foreign --join-token "$(nero-sched keys token)" --backend ref \
+  >"$work/runner4.log" 2>&1 &
+pids+=($!)
+wait_for 20 says foreign 'no runner can take 2 ready.*"another-machine"'
 
 # A run that nobody works on is cancelled, and its scheduler stopped resumable.
 nero-sched submit "$source/presets/smoke.yaml" --name third --seed 6
