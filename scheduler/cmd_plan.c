@@ -14,6 +14,7 @@
 #include "nero/mem.h"
 
 #include "cli.h"
+#include "preset_cut.h"
 #include "preset_run.h"
 
 /*
@@ -269,9 +270,7 @@ static void count_trainings(const struct run_record *record, struct plan *plan)
     uint64_t later = search->lambda;
     uint64_t first = (uint64_t)search->lambda * search->lineages;
 
-    if (record->strategy == RUN_EVOLVE && search->reevaluate_parent) {
-        later++;
-    }
+    later += search->reevaluate_parent; /* or one random individual more */
     later *= search->lineages;
     plan->trainings = first + (search->generations - 1) * later;
     /* A generation begins when the one before it has ended, so that runners may wait. */
@@ -317,6 +316,17 @@ static void print_json(const struct plan *plan, const struct run_record *record)
     json_decref(out);
 }
 
+/* What is trained besides the offspring. */
+static const char *parent_slot(const struct run_record *record)
+{
+    if (!record->search.reevaluate_parent) {
+        return "";
+    }
+    return record->strategy == RUN_RANDOM
+               ? " and, where an evolution trains its parent again, one more; all random"
+               : ", the parent trained again";
+}
+
 static void print_text(const struct plan *plan, const struct run_record *record, bool assumed)
 {
     const struct run_search *search = &record->search;
@@ -324,9 +334,7 @@ static void print_text(const struct plan *plan, const struct run_record *record,
     (void)printf("%" PRIu64 " trainings: %" PRIu32 " lineage(s) x %" PRIu32 " generations, %" PRIu32
                  " offspring each%s%s\n",
                  plan->trainings, search->lineages, search->generations, search->lambda,
-                 record->strategy == RUN_EVOLVE && search->reevaluate_parent
-                     ? ", the parent trained again"
-                     : "",
+                 parent_slot(record),
                  search->score_test ? "; at the end one score of the champion" : "");
     (void)printf("budget %s:%" PRIu64 ", at most %" PRIu64
                  " after training longer; stopping early costs less\n",
@@ -386,11 +394,14 @@ int cmd_plan(int argc, char **argv)
 {
     struct plan plan = {.flops_per_second = 0};
     struct options_list sets = {.count = 0};
+    struct preset_cut cut = {.images = 0};
     uint64_t runners = 0;
     bool json = false;
     const struct options_spec specs[] = {
         {"set", OPTIONS_LIST, "KEY=VALUE", "override a preset key, e.g. search.generations=5", NULL,
          &sets, 0},
+        {"strategy", OPTIONS_STRING, "NAME", "evolve, or random: as many trainings", NULL,
+         &cut.strategy, 0},
         {"flops-per-second", OPTIONS_DOUBLE, "X",
          "what one runner does, 2 FLOPs a multiply-add (default 1e10)", NULL,
          &plan.flops_per_second, 0},
@@ -427,7 +438,8 @@ int cmd_plan(int argc, char **argv)
         (void)err_set(&err, NERO_INVALID, 0, "--flops-per-second: expected 1 or more");
         return cli_fail(command.program, &err);
     }
-    if (make_plan(parsed.arguments[0], &sets, runners, &plan, json, assumed, &err) != NERO_OK) {
+    if (preset_cut_apply(parsed.arguments[0], &cut, &sets, &err) != NERO_OK ||
+        make_plan(parsed.arguments[0], &sets, runners, &plan, json, assumed, &err) != NERO_OK) {
         return cli_fail(command.program, &err);
     }
     return ERR_EXIT_DONE;

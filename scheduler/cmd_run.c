@@ -157,6 +157,8 @@ int cmd_run(int argc, char **argv)
          &sets, 0},
         {"lineages", OPTIONS_U64, "N", "independent searches that share queue and runners", NULL,
          &cut.lineages, RUN_LINEAGES_MAX},
+        {"strategy", OPTIONS_STRING, "NAME",
+         "evolve, or random: as many trainings of random candidates", NULL, &cut.strategy, 0},
         {"images", OPTIONS_U64, "N", "use N images, cut into parts as the preset's are", NULL,
          &cut.images, JOB_IMAGES_MAX},
         {"budget", OPTIONS_STRING, "KIND:N", "of a training; the cap is scaled with it", NULL,
@@ -170,6 +172,7 @@ int cmd_run(int argc, char **argv)
                  "'nero-sched resume RUN' continues.",
         .examples = "  nero-sched run presets/demo.yaml --seed 1\n"
                     "  nero-sched run presets/demo.yaml --set search.generations=5 --runners 1\n"
+                    "  nero-sched run presets/demo.yaml --strategy random\n"
                     "  nero-sched run presets/paper.yaml --images 512 --budget steps:5\n",
         .specs = specs,
         .spec_count = sizeof specs / sizeof specs[0],

@@ -5,6 +5,7 @@
 #include "cli.h"
 #include "cmd_run.h"
 #include "inbox.h"
+#include "preset_cut.h"
 #include "single.h"
 
 /* The run record of a search made into that of one evaluation. */
@@ -61,6 +62,7 @@ int cmd_submit(int argc, char **argv)
     const char *budget = NULL;
     bool json = false;
     struct options_list sets = {.count = 0};
+    struct preset_cut cut = {.images = 0};
     const struct options_spec specs[] = {
         CLI_OPTION_STORE(&store_url),
         {"name", OPTIONS_STRING, "NAME", "the run's name (default: preset and random digits)", NULL,
@@ -68,6 +70,8 @@ int cmd_submit(int argc, char **argv)
         {"seed", OPTIONS_STRING, "N", "the run's seed, or the evaluation's", "NERO_SEED",
          &seed_text, 0},
         {"set", OPTIONS_LIST, "KEY=VALUE", "override a preset key", NULL, &sets, 0},
+        {"strategy", OPTIONS_STRING, "NAME",
+         "evolve, or random: as many trainings of random candidates", NULL, &cut.strategy, 0},
         {"genotype", OPTIONS_STRING, "FILE",
          "evaluate this genotype (text form) instead of a search", NULL, &genotype, 0},
         {"budget", OPTIONS_STRING, "KIND:N", "of the evaluation: epochs:8, steps:500, seconds:600",
@@ -102,6 +106,7 @@ int cmd_submit(int argc, char **argv)
          options_parse_u64("--seed", seed_text, 0, UINT64_MAX, &seed, &err) != NERO_OK) ||
         cli_store_url(store_url, true, url, &err) != NERO_OK ||
         cli_open_store(url, true, &store, &err) != NERO_OK ||
+        preset_cut_apply(parsed.arguments[0], &cut, &sets, &err) != NERO_OK ||
         cmd_run_prepare(store, parsed.arguments[0], &sets, name, seed_text != NULL, seed, &preset,
                         &err) != NERO_OK) {
         storage_close(store);

@@ -22,6 +22,7 @@ struct preset_module {
 };
 
 struct preset_search {
+    enum run_strategy strategy;
     uint32_t lineages, generations, lambda;
     bool reevaluate_parent;
     struct run_rates rates;
@@ -65,7 +66,6 @@ struct preset_file {
     char *dataset;
     char *grammar;
     uint64_t *seed; /* NULL: not given */
-    enum run_strategy strategy;
     enum run_resume_policy resume_policy;
     char *numeric_class;
     struct preset_search search;
@@ -108,6 +108,7 @@ static const cyaml_schema_value_t module_value = {
 
 #define SEARCH(kind, name) CYAML_FIELD_##kind(#name, OPTIONAL, struct preset_search, name)
 static const cyaml_schema_field_t search_fields[] = {
+    CYAML_FIELD_ENUM("strategy", OPTIONAL, struct preset_search, strategy, strategies, 2),
     SEARCH(UINT, lineages),
     SEARCH(UINT, generations),
     SEARCH(UINT, lambda),
@@ -159,7 +160,6 @@ static const cyaml_schema_field_t file_fields[] = {
     TEXT("dataset", struct preset_file, dataset),
     TEXT("grammar", struct preset_file, grammar),
     CYAML_FIELD_UINT_PTR("seed", OPTIONAL | CYAML_FLAG_POINTER, struct preset_file, seed),
-    CYAML_FIELD_ENUM("strategy", OPTIONAL, struct preset_file, strategy, strategies, 2),
     CYAML_FIELD_ENUM("resume_policy", OPTIONAL, struct preset_file, resume_policy, policies, 2),
     TEXT("numeric_class", struct preset_file, numeric_class),
     CYAML_FIELD_MAPPING("search", OPTIONAL, struct preset_file, search, search_fields),
@@ -179,10 +179,10 @@ static char default_epsilon[] = "8/255";
 static char default_step[] = "2/255";
 
 static const struct preset_file file_defaults = {
-    .strategy = RUN_EVOLVE,
     .resume_policy = RUN_SAME_CLASS,
     .numeric_class = default_class,
-    .search = {.lineages = 1,
+    .search = {.strategy = RUN_EVOLVE,
+               .lineages = 1,
                .generations = 100,
                .lambda = 4,
                .reevaluate_parent = true,
@@ -473,7 +473,7 @@ static enum nero_status take_file(const struct preset_file *file, struct preset 
 {
     struct run_record *record = &out->record;
 
-    record->strategy = file->strategy;
+    record->strategy = file->search.strategy;
     record->resume_policy = file->resume_policy;
     out->has_seed = file->seed != NULL;
     record->seed = file->seed != NULL ? *file->seed : 0;

@@ -12,19 +12,30 @@ struct cutter {
     uint32_t count;
 };
 
-static enum nero_status add(struct cutter *cutter, const char *key, const char *unit,
-                            uint64_t value, struct nero_err *err)
+static enum nero_status add_text(struct cutter *cutter, const char *key, const char *value,
+                                 struct nero_err *err)
 {
     char *text = cutter->cut->overrides[cutter->count];
+    int length = snprintf(text, PRESET_CUT_BYTES, "%s=%s", key, value);
 
+    if (length < 0 || length >= PRESET_CUT_BYTES) {
+        return err_set(err, NERO_INVALID, 0, "%s: \"%.40s...\" is too long", key, value);
+    }
     if (cutter->sets->count == OPTIONS_LIST_MAX) {
         return err_set(err, NERO_INVALID, 0, "more than %d overrides", OPTIONS_LIST_MAX);
     }
     cutter->count++;
-    (void)snprintf(text, PRESET_CUT_BYTES, "%s=%s%s%" PRIu64, key, unit, unit[0] == '\0' ? "" : ":",
-                   value);
     cutter->sets->values[cutter->sets->count++] = text;
     return NERO_OK;
+}
+
+static enum nero_status add(struct cutter *cutter, const char *key, const char *unit,
+                            uint64_t value, struct nero_err *err)
+{
+    char text[PRESET_CUT_BYTES];
+
+    (void)snprintf(text, sizeof text, "%s%s%" PRIu64, unit, unit[0] == '\0' ? "" : ":", value);
+    return add_text(cutter, key, text, err);
 }
 
 /* `part` of `whole`, of `images`, to the nearest whole number but at least 1. */
@@ -87,6 +98,10 @@ enum nero_status preset_cut_apply(const char *path, struct preset_cut *cut,
     struct preset preset;
     enum nero_status status = NERO_OK;
 
+    if (cut->strategy != NULL &&
+        add_text(&cutter, "search.strategy", cut->strategy, err) != NERO_OK) {
+        return err_wrap(err, "--strategy");
+    }
     if (cut->images == 0 && cut->budget == NULL && cut->lineages == 0) {
         return NERO_OK;
     }

@@ -320,7 +320,11 @@ static enum nero_status print_text(struct run_view *view, FILE *out, struct nero
         if (status == NERO_OK && best.champion.found) {
             status = print_best(&best, view->run.record, out, err);
         } else if (status == NERO_OK) {
-            (void)fprintf(out, "no best individual yet: no generation was scored with F\n");
+            (void)fprintf(
+                out,
+                "no best individual yet: F counts from the generation after the first whose "
+                "mean fitness reaches %g (warmup_threshold)\n",
+                view->run.record->search.warmup_threshold);
         }
         best_fini(&best);
     }

@@ -75,7 +75,8 @@ void evolve_proposal_fini(struct evolve_proposal *proposal);
  * given architecture and lambda - 1 mutants of it; later ones:
  * the parent in slot 0, then lambda mutants. Members over a limit (max_parameters, max_macs,
  * max_plan_bytes) or not buildable are invalid without a job. With RUN_RANDOM every member is
- * random. Without reevaluate_parent slot 0 names the parent's former job and its spec is empty:
+ * random, and there are as many trainings as an evolution has. Without reevaluate_parent slot 0
+ * names the parent's former job and its spec is empty:
  * nothing is submitted, and the outcome to give to evolve_evaluate is that job's.
  */
 enum nero_status evolve_propose(const struct evolve_run *run, uint32_t lineage, uint32_t number,

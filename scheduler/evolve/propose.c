@@ -380,12 +380,14 @@ enum nero_status evolve_propose(const struct evolve_run *run, uint32_t lineage, 
     struct proposer proposer = {
         .run = run, .previous = previous, .parent_outcome = parent_outcome, .to = &proposal};
     bool family = number > 0 && run->record->strategy == RUN_EVOLVE;
+    /* Where one strategy trains the parent again, the other has one more individual. */
+    bool more = family || (number > 0 && run->record->search.reevaluate_parent);
 
     if (check_arguments(run, lineage, number, previous, err) != NERO_OK) {
         return err->status;
     }
-    if (proposal_init(run, lineage, number, run->record->search.lambda + (family ? 1 : 0),
-                      &proposal, err) != NERO_OK) {
+    if (proposal_init(run, lineage, number, run->record->search.lambda + (more ? 1 : 0), &proposal,
+                      err) != NERO_OK) {
         evolve_proposal_fini(&proposal);
         return err->status;
     }

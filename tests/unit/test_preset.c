@@ -130,10 +130,11 @@ static void test_preset__demo_values(void **state)
 
 static void test_preset__overrides(void **state)
 {
-    static const char *const overrides[] = {"search.generations=7",         "seed=42",
-                                            "search.rates.add_unit=0.5",    "strategy=random",
-                                            "protocol.attack.epsilon=0.25", "search.budget=steps:4",
-                                            "search.budget_cap=steps:9",    "protocol.l2=0.25"};
+    static const char *const overrides[] = {
+        "search.generations=7",         "seed=42",
+        "search.rates.add_unit=0.5",    "search.strategy=random",
+        "protocol.attack.epsilon=0.25", "search.budget=steps:4",
+        "search.budget_cap=steps:9",    "protocol.l2=0.25"};
     struct preset preset;
     struct nero_err err = {0};
 
@@ -178,6 +179,11 @@ static void test_preset__is_cut_in_proportion(void **state)
     assert_int_equal(preset.record.search.lineages, 5);
     assert_int_equal(preset.record.search.generations, 1);
     preset_fini(&preset);
+    sets.count = 0;
+    cut = (struct preset_cut){.strategy = "random"};
+    assert_int_equal(preset_cut_apply(SHIPPED "paper.yaml", &cut, &sets, &err), NERO_OK);
+    assert_int_equal(sets.count, 1);
+    assert_string_equal(sets.values[0], "search.strategy=random");
     sets.count = 0;
     cut = (struct preset_cut){.images = 50001};
     assert_int_equal(preset_cut_apply(SHIPPED "paper.yaml", &cut, &sets, &err), NERO_INVALID);
@@ -253,13 +259,14 @@ static void test_preset__refuses_with_file_key_and_reason(void **state)
         {"dataset: x\nsearch:\n" MODULES, "grammar: is required"},
         {"dataset: x\ngrammar: g.bnf\n", "search.modules: is required"},
         {GOOD "unknown: 3\n", "unknown"},
+        {GOOD "strategy: random\n", "strategy"},
         {GOOD "  lamda: 3\n", "lamda"},
         {GOOD "  lambda: three\n", "search.lambda"},
         {GOOD "  lambda: 1.5\n", "search.lambda"},
         {GOOD "  reevaluate_parent: yes\n", "search.reevaluate_parent"},
         {GOOD "  lambda: 4\n  lambda: 5\n", "lambda"},
         {GOOD "  beta: nan\n", "search.beta"},
-        {GOOD "strategy: climb\n", "strategy"},
+        {GOOD "  strategy: climb\n", "search.strategy"},
         {"dataset: x\ngrammar: g.bnf\nsearch:\n  modules: []\n", "search.modules"},
         {"dataset: x\ngrammar: g.bnf\nsearch:\n  modules:\n    - {symbol: softmax}\n",
          "search.modules[0]"},

@@ -245,6 +245,46 @@ static void test_propose__same_inputs_give_equal_records(void **state)
     check_search("smoke.yaml", true, RUN_RANDOM);
 }
 
+/*
+ * The baseline: in every generation fresh random individuals at the default budget, as many
+ * trainings as an evolution has, whatever was measured before.
+ */
+static void test_propose__random_search_trains_as_often(void **state)
+{
+    struct evolve_fixture fixture;
+    struct history history;
+
+    (void)state;
+    evolve_fixture_open(&fixture, "smoke.yaml", 3);
+    fixture.preset.record.strategy = RUN_RANDOM;
+    fixture.preset.record.search.rates.train_longer = 1.0;
+    memset(&history, 0, sizeof history);
+    generation_init(&history.last);
+    for (uint32_t g = 0; g < 4; g++) {
+        fixture.preset.record.search.reevaluate_parent = g < 3;
+        step(&fixture, g, &history);
+        assert_int_equal(history.last.member_count, g == 0 || g == 3 ? 2 : 3);
+        for (uint32_t i = 0; i < history.last.member_count; i++) {
+            const struct generation_member *member = &history.last.members[i];
+            struct genotype fresh;
+            struct bytes bytes;
+            struct nero_err err = {0};
+
+            bytes_init(&bytes, GENOTYPE_BYTES_MAX);
+            assert_int_equal(member->origin, GENERATION_RANDOM);
+            assert_int_equal(member->event_count, 0);
+            assert_int_equal(member->budget.amount, 3);
+            assert_int_equal(evolve_random(&fixture.run, 0, g, i, &fresh, &err), NERO_OK);
+            assert_int_equal(genotype_encode(&fresh, &bytes, &err), NERO_OK);
+            assert_true(bytes_view_equal(member->genotype, bytes_as_view(&bytes)));
+            genotype_fini(&fresh);
+            bytes_fini(&bytes);
+        }
+    }
+    history_fini(&history);
+    evolve_fixture_close(&fixture);
+}
+
 /* Another seed or lineage is another search; the training seeds of a generation all differ. */
 static void test_propose__seeds_tell_apart(void **state)
 {
@@ -552,6 +592,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_propose__same_inputs_give_equal_records),
+        cmocka_unit_test(test_propose__random_search_trains_as_often),
         cmocka_unit_test(test_propose__seeds_tell_apart),
         cmocka_unit_test(test_propose__train_longer_and_parent),
         cmocka_unit_test(test_propose__stored_parent_is_rescored),
