@@ -138,7 +138,7 @@ static void copy_result(struct runner_job *job)
         storage_head(job->env->store, object, NULL, &err) == NERO_OK) {
         return;
     }
-    if (storage_put(job->env->store, object, terminal->stored, &err) != NERO_OK) {
+    if (storage_create_once(job->env->store, object, terminal->stored, &err) != NERO_OK) {
         log_line(LOG_WARN, "result.no_copy", &job->where, "reason=\"%s\"", err.message);
     }
 }

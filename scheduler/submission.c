@@ -289,7 +289,8 @@ static enum nero_status index_result(struct submission *submission, const struct
     }
     layout_result(key, lead->run, job);
     status = storage_head(lead->store, key, NULL, err);
-    return status == NERO_NOT_FOUND ? storage_put(lead->store, key, terminal->stored, err) : status;
+    return status == NERO_NOT_FOUND ? storage_create_once(lead->store, key, terminal->stored, err)
+                                    : status;
 }
 
 enum nero_status submission_look(struct submission *submission, const struct hash *job,
