@@ -12,6 +12,7 @@
 enum {
     SKEW_MIN_MS = 60 * 1000, /* a difference below this is not why a signature is refused */
     TARGET_BYTES_MAX = 16 * 1024,
+    ADVICE_BYTES = 160,
     OWN_HEADERS = 4 /* x-amz-date, x-amz-content-sha256, x-amz-security-token, authorization */
 };
 
@@ -313,17 +314,52 @@ static struct s3_xml_error read_error(const struct s3_http_answer *answer)
     return error;
 }
 
-static enum nero_status refused(const struct s3_http_answer *answer,
-                                const struct s3_xml_error *error, bool is_write,
-                                struct nero_err *err)
+/* The permission that a call needs, as policies name it. */
+static const char *permission_of(const struct s3_call *call)
 {
-    enum nero_status status = s3_client_status(answer->code, error, is_write);
-    bool elsewhere = error->region[0] != 0 && status == NERO_INVALID;
+    bool reads = strcmp(call->method, "GET") == 0 || strcmp(call->method, "HEAD") == 0;
+    bool is_part = call->query[0].name != NULL;
 
-    return err_set(err, status, answer->code, "the server answers %d %s%s%s%s%s", answer->code,
+    if (call->key[0] == 0) {
+        return reads ? "s3:ListBucket" : "s3:CreateBucket";
+    }
+    if (strcmp(call->method, "DELETE") == 0) {
+        return is_part ? "s3:AbortMultipartUpload" : "s3:DeleteObject";
+    }
+    return reads ? "s3:GetObject" : "s3:PutObject";
+}
+
+/* What to do about a refusal, after what the server says of it. */
+static void advise(const struct s3_call *call, const struct s3_http_answer *answer,
+                   const struct s3_xml_error *error, enum nero_status status, char *out,
+                   size_t out_bytes)
+{
+    out[0] = 0;
+    if (status == NERO_INVALID && error->region[0] != 0) {
+        (void)snprintf(out, out_bytes, "; set AWS_REGION to %s", error->region);
+    } else if (status == NERO_DENIED && is_expired(error->code)) {
+        (void)snprintf(out, out_bytes,
+                       "; renew the session's credentials (a credentials file is read again "
+                       "without a restart, variables are not)");
+    } else if (status == NERO_DENIED && answer->code == 403 &&
+               (error->code[0] == 0 || strcmp(error->code, "AccessDenied") == 0)) {
+        (void)snprintf(out, out_bytes,
+                       "; the credentials are wrong or lack %s here (infra/policies has what each "
+                       "role needs)",
+                       permission_of(call));
+    }
+}
+
+static enum nero_status refused(const struct s3_call *call, const struct s3_http_answer *answer,
+                                const struct s3_xml_error *error, struct nero_err *err)
+{
+    enum nero_status status = s3_client_status(answer->code, error, call->is_write);
+    char advice[ADVICE_BYTES];
+
+    advise(call, answer, error, status, advice, sizeof advice);
+    return err_set(err, status, answer->code, "the server answers %d %s%s%s%s", answer->code,
                    error->code[0] != 0 ? error->code : "without an S3 error",
-                   error->message[0] != 0 ? ": " : "", error->message,
-                   elsewhere ? "; set AWS_REGION to " : "", elsewhere ? error->region : "");
+                   error->message[0] != 0 ? ": " : "", error->message, advice);
 }
 
 /* After a refusal: whether the server's clock explains it. It is believed from then on. */
@@ -375,11 +411,12 @@ static enum nero_status send_tries(struct s3_client *client, const struct s3_cal
         *error = read_error(answer);
         if (!clock_was_corrected && correct_clock(client, answer)) {
             clock_was_corrected = true;
-        } else if (!was_refreshed && is_expired(error->code) &&
-                   s3_credentials_refused(client->credentials, credentials)) {
+        } else if (!was_refreshed && (is_expired(error->code) || answer->code == 403) &&
+                   s3_credentials_refused(client->credentials, credentials,
+                                          is_expired(error->code))) {
             was_refreshed = true;
         } else {
-            return refused(answer, error, call->is_write, err);
+            return refused(call, answer, error, err);
         }
         s3_http_answer_fini(answer);
     }

@@ -10,12 +10,13 @@
 #include "nero/thread.h"
 #include "s3_metadata.h"
 
-enum { URL_BYTES = 1024, TOKEN_FILE_MAX = 4096, RETRY_MS = 30 * 1000 };
+enum { URL_BYTES = 1024, TOKEN_FILE_MAX = 4096, RETRY_MS = 30 * 1000, AGAIN_MS = 60 * 1000 };
 
-enum kind { KIND_FIXED, KIND_CONTAINER, KIND_INSTANCE };
+enum kind { KIND_FIXED, KIND_PROFILE, KIND_CONTAINER, KIND_INSTANCE };
 
 struct s3_credentials_source {
     const struct clock_source *clock;
+    const struct s3_environment *environment;
     enum kind kind;
     struct s3_http *http; /* NULL unless a service is asked */
     char url[URL_BYTES];
@@ -24,7 +25,7 @@ struct s3_credentials_source {
     struct thread_monitor monitor;         /* guards what follows */
     struct s3_credentials present;
     bool renewing;
-    int64_t next_try_ms; /* of a renewal that failed while the present ones are good */
+    int64_t next_try_ms; /* of a renewal while the present ones are good */
 };
 
 static enum nero_status take_variable(const struct s3_environment *environment, const char *name,
@@ -133,8 +134,8 @@ static enum nero_status choose(struct s3_credentials_source *source,
         return status;
     }
     if (profile->credentials.access_key[0] != 0) {
-        source->present = profile->credentials;
-        return NERO_OK;
+        source->kind = KIND_PROFILE;
+        return NERO_OK; /* read by the first that needs them */
     }
     if (relative != NULL || full != NULL) {
         return choose_container(source, options, relative, full, err);
@@ -172,6 +173,7 @@ enum nero_status s3_credentials_create(const struct s3_credentials_options *opti
         return err_set(err, NERO_NO_MEMORY, 0, "no memory for credentials");
     }
     source->clock = options->clock;
+    source->environment = options->environment;
     status = thread_monitor_init(&source->monitor, err);
     if (status != NERO_OK) {
         free(source);
@@ -182,7 +184,7 @@ enum nero_status s3_credentials_create(const struct s3_credentials_options *opti
     if (status == NERO_OK) {
         status = choose(source, options, profile, err);
     }
-    if (status == NERO_OK && source->kind != KIND_FIXED) {
+    if (status == NERO_OK && source->kind >= KIND_CONTAINER) {
         status = create_http(source, options->request_ms, err);
     }
     if (status == NERO_OK) {
@@ -231,12 +233,37 @@ static enum nero_status read_token(const struct s3_credentials_source *source,
     return status;
 }
 
+/* The files, as they are now: whoever rotates the keys in them need not restart us. */
+static enum nero_status read_profile(const struct s3_credentials_source *source,
+                                     struct s3_credentials *out, struct nero_err *err)
+{
+    struct s3_profile *profile = mem_calloc(1, sizeof *profile);
+    enum nero_status status;
+
+    if (profile == NULL) {
+        return err_set(err, NERO_NO_MEMORY, 0, "no memory for credentials");
+    }
+    status = s3_profile_load(source->environment, profile, err);
+    if (status == NERO_OK && profile->credentials.access_key[0] == 0) {
+        status = err_set(err, NERO_DENIED, 0, "the profile has no credentials any more");
+    }
+    if (status == NERO_OK) {
+        *out = profile->credentials;
+    }
+    sodium_memzero(profile, sizeof *profile);
+    free(profile);
+    return status;
+}
+
 static enum nero_status fetch(struct s3_credentials_source *source, struct s3_credentials *out,
                               struct nero_err *err)
 {
     char token[TOKEN_FILE_MAX] = "";
     enum nero_status status;
 
+    if (source->kind == KIND_PROFILE) {
+        return read_profile(source, out, err);
+    }
     if (source->kind == KIND_INSTANCE) {
         status = s3_metadata_instance(source->http, source->url, out, err);
     } else {
@@ -253,19 +280,22 @@ static enum nero_status fetch(struct s3_credentials_source *source, struct s3_cr
     return status;
 }
 
-/* Inside the monitor. A renewal is due in the last minutes, and where there is nothing good. */
+/* Inside the monitor. What comes from a service is good until it expires, else nobody says when. */
 static bool is_good(const struct s3_credentials_source *source, int64_t now_ms)
 {
     return source->kind == KIND_FIXED ||
-           (source->present.access_key[0] != 0 && now_ms < source->present.expires_ms);
+           (source->present.access_key[0] != 0 &&
+            (source->kind == KIND_PROFILE || now_ms < source->present.expires_ms));
 }
 
+/* A renewal is due in the last minutes, and where there is nothing good; a file's every minute. */
 static bool is_due(const struct s3_credentials_source *source, int64_t now_ms)
 {
+    bool soon = source->kind == KIND_PROFILE ||
+                now_ms >= source->present.expires_ms - S3_CREDENTIALS_RENEW_MS;
+
     return source->kind != KIND_FIXED &&
-           (!is_good(source, now_ms) ||
-            (now_ms >= source->present.expires_ms - S3_CREDENTIALS_RENEW_MS &&
-             now_ms >= source->next_try_ms));
+           (!is_good(source, now_ms) || (soon && now_ms >= source->next_try_ms));
 }
 
 enum nero_status s3_credentials_get(struct s3_credentials_source *source,
@@ -289,9 +319,8 @@ enum nero_status s3_credentials_get(struct s3_credentials_source *source,
         source->renewing = false;
         if (status == NERO_OK) {
             source->present = fresh;
-        } else {
-            source->next_try_ms = now_ms + RETRY_MS;
         }
+        source->next_try_ms = now_ms + (status == NERO_OK ? AGAIN_MS : RETRY_MS);
         thread_monitor_wake_all(&source->monitor);
     }
     good = is_good(source, now_ms);
@@ -303,15 +332,17 @@ enum nero_status s3_credentials_get(struct s3_credentials_source *source,
     return good ? NERO_OK : err_wrap(err, "no credentials");
 }
 
-bool s3_credentials_refused(struct s3_credentials_source *source, const struct s3_credentials *used)
+bool s3_credentials_refused(struct s3_credentials_source *source, const struct s3_credentials *used,
+                            bool expired)
 {
-    if (source->kind == KIND_FIXED) {
+    if (source->kind == KIND_FIXED || (source->kind != KIND_PROFILE && !expired)) {
         return false;
     }
     thread_monitor_enter(&source->monitor);
     if (strcmp(source->present.access_key, used->access_key) == 0 &&
         strcmp(source->present.token, used->token) == 0) {
-        source->present.expires_ms = 0; /* no longer good */
+        source->present.expires_ms = 0; /* of a service: no longer good */
+        source->next_try_ms = 0;        /* of a file: look whether there are others by now */
     }
     thread_monitor_leave(&source->monitor);
     return true;

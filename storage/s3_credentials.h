@@ -12,12 +12,11 @@
 enum { S3_CREDENTIALS_RENEW_MS = 5 * 60 * 1000 }; /* before expiry */
 
 struct s3_credentials_options {
-    const struct s3_environment
-        *environment;                 /* borrowed until create returns, and by no one after */
-    const struct clock_source *clock; /* borrowed for the source's life */
-    const char *container_base;       /* of relative URIs; NULL: http://169.254.170.2 */
-    const char *metadata_base; /* NULL: AWS_EC2_METADATA_SERVICE_ENDPOINT, else the link's own */
-    int64_t request_ms;        /* of one request to such a service; 0: 2 s */
+    const struct s3_environment *environment; /* both borrowed for the source's life */
+    const struct clock_source *clock;
+    const char *container_base; /* of relative URIs; NULL: http://169.254.170.2 */
+    const char *metadata_base;  /* NULL: AWS_EC2_METADATA_SERVICE_ENDPOINT, else the link's own */
+    int64_t request_ms;         /* of one request to such a service; 0: 2 s */
 };
 
 struct s3_credentials_source;
@@ -40,10 +39,11 @@ enum nero_status s3_credentials_get(struct s3_credentials_source *source,
                                     struct s3_credentials *out, struct nero_err *err);
 
 /*
- * The store says that `used` is no good: fetch anew unless that has been done meanwhile. False
- * where the source has nothing else to give.
+ * The store refuses `used`: fetch anew unless that has been done meanwhile. `expired`: it says that
+ * they are no longer valid; else it says only no, which is reason enough to look into the files
+ * again, for somebody may have rotated the keys. False where the source has nothing else to give.
  */
-bool s3_credentials_refused(struct s3_credentials_source *source,
-                            const struct s3_credentials *used);
+bool s3_credentials_refused(struct s3_credentials_source *source, const struct s3_credentials *used,
+                            bool expired);
 
 #endif

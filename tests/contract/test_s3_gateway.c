@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <unistd.h>
 
 #include "storage_s3.h"
 #include "tests/support/rgw.h"
@@ -101,9 +102,10 @@ static void test_s3__refusals(void **state)
 
     (void)state;
     assert_int_equal(open_store("s3://no-such-bucket", false, &store), NERO_NOT_FOUND);
-    changed = (struct variable){"AWS_SECRET_ACCESS_KEY", "wrong"};
+    changed = (struct variable){"AWS_SECRET_ACCESS_KEY", "mistaken"};
     assert_int_equal(open_store("s3://gateway", true, &store), NERO_DENIED);
-    assert_null(strstr(err.message, "wrong"));
+    assert_null(strstr(err.message, "mistaken"));
+    assert_non_null(strstr(err.message, "lack s3:ListBucket here (infra/policies"));
     changed = (struct variable){"AWS_SESSION_TOKEN", "bogus"};
     assert_true(open_store("s3://gateway", true, &store) != NERO_OK);
     changed = (struct variable){"AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1"};
@@ -165,6 +167,45 @@ static void test_s3__a_full_quota(void **state)
     assert_int_equal(storage_put(store, "new", bytes_view_str("w"), &err), NERO_OK);
     storage_close(store);
     bytes_fini(&out);
+}
+
+static void write_keys(const char *path, const char *key)
+{
+    FILE *file = fopen(path, "w");
+
+    assert_non_null(file);
+    fprintf(file, "[default]\naws_access_key_id = %s\naws_secret_access_key = rotated\n", key);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* The keys in a credentials file are rotated, and the old ones end: an open store goes on. */
+static void test_s3__rotated_keys(void **state)
+{
+    char path[] = "/tmp/nero-credentials-XXXXXX";
+    struct storage *store;
+
+    (void)state;
+    assert_int_equal(close(mkstemp(path)), 0);
+    assert_true(
+        rgw_admin(&gateway, (const char *[]){"key", "create", "--uid=test", "--key-type=s3",
+                                             "--access-key=first", "--secret-key=rotated", NULL}));
+    assert_true(
+        rgw_admin(&gateway, (const char *[]){"key", "create", "--uid=test", "--key-type=s3",
+                                             "--access-key=second", "--secret-key=rotated", NULL}));
+    write_keys(path, "first");
+    (void)setenv("AWS_SHARED_CREDENTIALS_FILE", path, 1);
+    (void)unsetenv("AWS_ACCESS_KEY_ID");
+    (void)unsetenv("AWS_SECRET_ACCESS_KEY");
+    store = open_good("s3://gateway/rotated");
+    assert_int_equal(storage_put(store, "k", bytes_view_str("v"), &err), NERO_OK);
+    assert_true(rgw_admin(&gateway,
+                          (const char *[]){"key", "rm", "--uid=test", "--access-key=first", NULL}));
+    assert_int_equal(storage_put(store, "k", bytes_view_str("w"), &err), NERO_DENIED);
+    write_keys(path, "second");
+    assert_int_equal(storage_put(store, "k", bytes_view_str("w"), &err), NERO_OK);
+    storage_close(store);
+    rgw_set_environment(&gateway);
+    assert_int_equal(remove(path), 0);
 }
 
 static void test_s3__a_vanished_bucket_is_no_absence(void **state)
@@ -300,6 +341,7 @@ int main(void)
         cmocka_unit_test_setup(test_s3__refusals, reset),
         cmocka_unit_test_setup(test_s3__a_suspended_user, reset),
         cmocka_unit_test_setup(test_s3__a_full_quota, reset),
+        cmocka_unit_test_setup(test_s3__rotated_keys, reset),
         cmocka_unit_test_setup(test_s3__a_vanished_bucket_is_no_absence, reset),
         cmocka_unit_test_setup(test_s3__virtual_hosts, reset),
         cmocka_unit_test_setup(test_s3__large_objects, reset),

@@ -239,7 +239,7 @@ static void test_s3_credentials__the_environment_is_first(void **state)
     assert_string_equal(credentials.access_key, "A");
     assert_string_equal(credentials.secret_key, "S");
     assert_string_equal(credentials.token, "T");
-    assert_false(s3_credentials_refused(source, &credentials)); /* it has no others */
+    assert_false(s3_credentials_refused(source, &credentials, true)); /* it has no others */
     s3_credentials_destroy(source);
     set("AWS_SECRET_ACCESS_KEY", "S\r\nX-Header: injected");
     assert_int_equal(create(&source, &err), NERO_INVALID);
@@ -286,14 +286,60 @@ static void test_s3_credentials__instance_renews_before_expiry(void **state)
     service.fails = false;
     assert_int_equal(s3_credentials_get(source, &used, &err), NERO_OK);
     assert_string_equal(used.access_key, "AK3");
-    assert_true(s3_credentials_refused(source, &used)); /* revoked before its time */
+    assert_false(s3_credentials_refused(source, &used, false)); /* a mere no */
+    assert_true(s3_credentials_refused(source, &used, true));   /* revoked before its time */
     assert_key(source, "AK4");
-    assert_true(s3_credentials_refused(source, &used)); /* the old one again: that is known */
+    assert_true(s3_credentials_refused(source, &used, true)); /* the old one again: that is known */
     assert_key(source, "AK4");
     service.life_ms = -MINUTE_MS;
     now_ms += 60 * MINUTE_MS;
     assert_int_equal(s3_credentials_get(source, &used, &err), NERO_DENIED);
     s3_credentials_destroy(source);
+}
+
+static void write_profile(const char *path, const char *key)
+{
+    FILE *file = fopen(path, "w");
+
+    assert_non_null(file);
+    fprintf(file, "%s\naws_access_key_id = %s\naws_secret_access_key = S\n", "[default]", key);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* Somebody else rotates them; a file that is broken at the moment changes nothing. */
+static void test_s3_credentials__a_rotated_file(void **state)
+{
+    char path[] = "/tmp/nero-credentials-XXXXXX";
+    struct s3_credentials_source *source;
+    struct s3_credentials used;
+    struct nero_err err;
+
+    (void)state;
+    assert_int_equal(close(mkstemp(path)), 0);
+    set("AWS_SHARED_CREDENTIALS_FILE", path);
+    write_profile(path, "FIRST");
+    source = create_good();
+    assert_key(source, "FIRST");
+    write_profile(path, "SECOND");
+    assert_key(source, "FIRST");
+    now_ms += MINUTE_MS;
+    assert_key(source, "SECOND");
+    write_profile(path, "THIRD"); /* the store refuses the second before the minute is over */
+    assert_int_equal(s3_credentials_get(source, &used, &err), NERO_OK);
+    assert_true(s3_credentials_refused(source, &used, false));
+    assert_key(source, "THIRD");
+    assert_true(s3_credentials_refused(source, &used, false)); /* late news of the second */
+    write_profile(path, "");
+    now_ms += MINUTE_MS;
+    assert_key(source, "THIRD");
+    assert_int_equal(remove(path), 0);
+    now_ms += MINUTE_MS;
+    assert_key(source, "THIRD");
+    write_profile(path, "FOURTH");
+    now_ms += MINUTE_MS;
+    assert_key(source, "FOURTH");
+    s3_credentials_destroy(source);
+    assert_int_equal(remove(path), 0);
 }
 
 static void test_s3_credentials__nothing_is_denied(void **state)
@@ -369,6 +415,7 @@ int main(void)
         cmocka_unit_test_setup(test_s3_credentials__the_environment_is_first, reset),
         cmocka_unit_test_setup(test_s3_credentials__container, reset),
         cmocka_unit_test_setup(test_s3_credentials__instance_renews_before_expiry, reset),
+        cmocka_unit_test_setup(test_s3_credentials__a_rotated_file, reset),
         cmocka_unit_test_setup(test_s3_credentials__nothing_is_denied, reset),
         cmocka_unit_test(test_s3_metadata__tokens_go_to_no_stranger),
         cmocka_unit_test(test_s3_metadata__documents),
