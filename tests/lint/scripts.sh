@@ -4,4 +4,4 @@ set -euo pipefail
 cd "$1"
 mapfile -t scripts < <(git grep -lE '^#!/usr/bin/env bash' -- scripts tests bench .ci docker 2>/dev/null)
 [ "${#scripts[@]}" -gt 4 ] || { echo "only ${#scripts[@]} scripts found"; exit 1; }
-shellcheck "${scripts[@]}"
+shellcheck -x "${scripts[@]}"

@@ -1,6 +1,7 @@
 /*
- * A program run beside a gateway of its own, with the environment that lets s3:// find it. --lie:
- * behind a proxy that answers every refused condition with success, as some stores do.
+ * A program run beside a gateway of its own, with the environment that lets s3:// find it, and in
+ * NERO_TEST_RGW_CONFIG the configuration that radosgw-admin needs. --lie: behind a proxy that
+ * answers every refused condition with success, as some stores do.
  *
  *   with_rgw [--lie] PROGRAM [ARGUMENT ...]
  */
@@ -42,6 +43,7 @@ int main(int argc, char **argv)
     }
     rgw_start(&gateway);
     rgw_set_environment(&gateway);
+    (void)setenv("NERO_TEST_RGW_CONFIG", gateway.config, 1);
     if (lie) {
         proxy = start_liar(&gateway);
     }

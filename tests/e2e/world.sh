@@ -1,0 +1,40 @@
+# shellcheck shell=bash
+# Sourced by the scripts of this folder: a folder of the script's own, the programs on the PATH, and
+# processes that end with the script.
+#   . world.sh BINARY_DIR
+work=$(mktemp -d)
+export XDG_DATA_HOME=$work/data XDG_STATE_HOME=$work/state XDG_CACHE_HOME=$work/cache
+export PATH=$1:$PATH
+pids=() # what is killed at the end
+
+cleanup() {
+  if [ "${#pids[@]}" -gt 0 ]; then
+    kill -9 "${pids[@]}" 2>/dev/null || true
+    wait "${pids[@]}" 2>/dev/null || true
+  fi
+  rm -rf "$work"
+}
+trap cleanup EXIT
+
+fail() { # WHY
+  echo "FAILED: $*"
+  find "$work" -maxdepth 4 \( -name '*.log' -o -name '*.out' \) -exec tail -n 20 {} +
+  exit 1
+}
+
+wait_for() { # SECONDS COMMAND...: until it succeeds
+  local tries=$(($1 * 10))
+  shift
+  until "$@" >/dev/null 2>&1; do
+    tries=$((tries - 1))
+    [ "$tries" -gt 0 ] || fail "waited in vain for: $*"
+    sleep 0.1
+  done
+}
+
+start_redis() { # NAME OPTION...: at unix://$work/NAME.sock
+  redis-server --port 0 --unixsocket "$work/$1.sock" --dir "$work" --save '' "${@:2}" \
+    >"$work/$1.redis.log" 2>&1 &
+  pids+=($!)
+  wait_for 10 test -S "$work/$1.sock"
+}
