@@ -24,28 +24,43 @@ struct trust {
     struct run_record record;
     struct hash hash;
     struct key_id run_key_id;
+    bool has_root;
+    struct key_public root;
     struct known_key *known; /* grows by doubling */
     size_t known_count;
     size_t known_room;
 };
 
-static enum nero_status read_run(struct trust *trust, const char *run,
-                                 const struct key_public *root, struct nero_err *err)
+enum nero_status trust_open_root_envelope(const struct trust *trust, struct bytes_view stored,
+                                          enum envelope_type type, struct bytes_view *payload,
+                                          struct nero_err *err)
+{
+    struct envelope envelope;
+    enum nero_status status = envelope_parse(stored, type, &envelope, err);
+
+    if (status == NERO_OK && trust->has_root) {
+        status = envelope_verify(&envelope, &trust->root, err);
+    }
+    if (status == NERO_OK) {
+        *payload = envelope.payload;
+    }
+    return status;
+}
+
+static enum nero_status read_run(struct trust *trust, const char *run, struct nero_err *err)
 {
     char key[LAYOUT_KEY_BYTES];
-    struct envelope envelope;
+    struct bytes_view payload;
     enum nero_status status;
 
     layout_run(key, run);
     status = storage_get(trust->store, key, &trust->stored, NULL, err);
     if (status == NERO_OK) {
-        status = envelope_parse(bytes_as_view(&trust->stored), ENVELOPE_RUN, &envelope, err);
-    }
-    if (status == NERO_OK && root != NULL) {
-        status = envelope_verify(&envelope, root, err);
+        status = trust_open_root_envelope(trust, bytes_as_view(&trust->stored), ENVELOPE_RUN,
+                                          &payload, err);
     }
     if (status == NERO_OK) {
-        status = run_record_decode(envelope.payload, &trust->record, err);
+        status = run_record_decode(payload, &trust->record, err);
     }
     if (status == NERO_OK && strcmp(trust->record.name, run) != 0) {
         status = err_set(err, NERO_CORRUPT, 0, "it is the record of run '%s'", trust->record.name);
@@ -67,7 +82,11 @@ enum nero_status trust_open(struct storage *store, const char *run, const struct
     }
     trust->store = store;
     bytes_init(&trust->stored, RUN_BYTES_MAX + ENVELOPE_OVERHEAD_MAX);
-    if (read_run(trust, run, root, err) != NERO_OK) {
+    if (root != NULL) {
+        trust->has_root = true;
+        trust->root = *root;
+    }
+    if (read_run(trust, run, err) != NERO_OK) {
         trust_close(trust);
         return err_wrap(err, "read the record of run %s", run);
     }

@@ -244,6 +244,7 @@ static void audit_fini(struct audit *audit)
     free(audit->objects);
     free(audit->jobs);
     free(audit->head_met);
+    amendment_list_fini(&audit->amendments);
     if (audit->has_grammar) {
         grammar_fini(&audit->grammar);
     }

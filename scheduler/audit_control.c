@@ -271,10 +271,6 @@ static enum nero_status check_objects(struct audit *audit, struct nero_err *err)
 
         if (object->placed && object->place.kind == PLACE_CERTIFICATE) {
             status = check_certificate(audit, object, err);
-        } else if (object->placed && object->place.kind == PLACE_AMENDMENT) {
-            object->seen = true;
-            audit_say(audit, object->key,
-                      "extends the run in a way that this version does not know");
         }
     }
     return status;
@@ -292,6 +288,9 @@ enum nero_status audit_control(struct audit *audit, struct nero_err *err)
     }
     if (status == NERO_OK) {
         status = check_objects(audit, err);
+    }
+    if (status == NERO_OK && trust_run(audit->trust)->strategy != RUN_SINGLE) {
+        status = audit_amendments(audit, sane_count(audit, PLACE_AMENDMENT, "amendments"), err);
     }
     for (uint64_t i = 0; i < audit->batches && status == NERO_OK; i++) {
         status = check_batch(audit, i, err);

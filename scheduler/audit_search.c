@@ -13,7 +13,6 @@
 #include "nero/mem.h"
 
 #include "audit_state.h"
-#include "champion.h"
 
 /* A stored record. `good`: signed, decoded, in its place; then the rest is filled. */
 struct record_read {
@@ -482,7 +481,7 @@ static enum nero_status name_next(struct audit *audit, uint32_t lineage,
 static enum nero_status check_lineage(struct audit *audit, uint32_t lineage,
                                       struct lineage_end *end, struct nero_err *err)
 {
-    uint32_t wanted = trust_run(audit->trust)->search.generations;
+    uint32_t wanted = audit->generations;
     uint32_t last;
     bool any = last_generation(audit, lineage, &last);
     enum nero_status status = NERO_OK;
@@ -491,7 +490,8 @@ static enum nero_status check_lineage(struct audit *audit, uint32_t lineage,
         char key[LAYOUT_KEY_BYTES];
 
         layout_generation(key, audit->run, lineage, last, "");
-        audit_say(audit, key, "is beyond the %" PRIu32 " generations of the run record", wanted);
+        audit_say(audit, key, "is beyond the %" PRIu32 " generations that the run is to have",
+                  wanted);
         last = wanted - 1;
     }
     for (uint32_t i = 0; any && i <= last && status == NERO_OK; i++) {
@@ -507,117 +507,6 @@ static enum nero_status check_lineage(struct audit *audit, uint32_t lineage,
         status = audit_head(audit, &end->newest, err);
     }
     return status;
-}
-
-/* ---- the last job ---- */
-
-static void stand(struct audit *audit, bool finished, const char *text)
-{
-    audit->report->finished = finished;
-    (void)snprintf(audit->report->standing, sizeof audit->report->standing, "%.*s",
-                   AUDIT_STANDING_BYTES - 1, text);
-}
-
-/* The job behind which nothing comes: it must be there once the run is called finished. */
-static enum nero_status check_last(struct audit *audit, const struct hash *id, const char *done,
-                                   const char *open, struct nero_err *err)
-{
-    struct audit_job *job = audit_job(audit, id);
-
-    if (job == NULL || !job->ended) {
-        if (job != NULL) {
-            job->named = true;
-        }
-        stand(audit, false, open);
-        return NERO_OK;
-    }
-    job->named = true;
-    stand(audit, job->end != SLOT_CANCELLED, job->end == SLOT_CANCELLED ? "cancelled" : done);
-    return audit_head(audit, &job->slot, err);
-}
-
-/* The champion's score job, computed from the records as the scheduler computes it. */
-static enum nero_status check_score(struct audit *audit, const uint32_t *closed,
-                                    struct nero_err *err)
-{
-    uint32_t lineages = trust_run(audit->trust)->search.lineages;
-    struct champion champion;
-    struct nero_err reason;
-    struct audit_job *job;
-    struct bytes spec;
-    struct hash id;
-    enum nero_status status =
-        champion_find(audit->store, audit->trust, closed, lineages, &champion, &reason);
-
-    if (status != NERO_OK) {
-        *err = reason;
-        return audit_is_verdict(status) ? NERO_OK : status; /* named before */
-    }
-    if (!champion.found) {
-        return NERO_OK;
-    }
-    job = audit_job(audit, &champion.closed.generation.members[champion.member].job);
-    bytes_init(&spec, JOB_BYTES_MAX);
-    if (job != NULL && job->ended && job->end == SLOT_FINAL) {
-        status = champion_score_spec(&audit->evolve, &champion, &job->outcome, &spec, err);
-        id = job_id(bytes_as_view(&spec));
-        status =
-            status != NERO_OK
-                ? status
-                : check_last(audit, &id,
-                             "finished: all generations closed, the champion scored on "
-                             "the test images",
-                             "open: all generations closed, the champion's test score is missing",
-                             err);
-    }
-    bytes_fini(&spec);
-    champion_fini(&champion);
-    return status;
-}
-
-/*
- * A score job is made when all generations are closed: one that is there tells of records that are
- * not, though nothing else comes behind them.
- */
-static void check_early_score(struct audit *audit)
-{
-    const struct run_search *search = &trust_run(audit->trust)->search;
-
-    for (size_t i = 0; i < audit->job_count; i++) {
-        struct audit_job *job = &audit->jobs[i];
-        char spec[LAYOUT_KEY_BYTES];
-        char key[LAYOUT_KEY_BYTES];
-
-        if (!job->has_spec || job->kind != JOB_SCORE) {
-            continue;
-        }
-        layout_spec(spec, audit->run, &job->id);
-        for (uint32_t lineage = 0; lineage < search->lineages; lineage++) {
-            layout_generation(key, audit->run, lineage, search->generations - 1,
-                              generation_state_name(GENERATION_CLOSED));
-            if (audit_object(audit, key) == NULL) {
-                audit_say(audit, key, "is missing: %s scores the champion of all generations",
-                          spec);
-                job->named = true;
-            }
-        }
-    }
-}
-
-static enum nero_status check_single(struct audit *audit, struct nero_err *err)
-{
-    char key[LAYOUT_KEY_BYTES];
-    struct nero_err reason;
-    struct job_record job;
-    struct hash id;
-
-    if (job_record_decode(trust_run(audit->trust)->single_job, &job, &reason) != NERO_OK) {
-        layout_run(key, audit->run);
-        return audit_judge(audit, key, "holds no job", &reason, err);
-    }
-    id = job_id(job.spec);
-    return check_last(audit, &id, "finished: the evaluation has ended",
-                      "open: the evaluation has not ended", err);
 }
 
 /* ---- all lineages ---- */
@@ -647,7 +536,8 @@ static enum nero_status check_search(struct audit *audit, struct nero_err *err)
     uint32_t *closed = mem_calloc(search->lineages, sizeof *closed);
     char text[AUDIT_STANDING_BYTES];
     uint64_t total = 0;
-    uint64_t wanted = (uint64_t)search->lineages * search->generations;
+    uint64_t wanted = (uint64_t)search->lineages * audit->generations;
+    uint32_t least = audit->generations;
     bool sound;
     enum nero_status status;
 
@@ -657,27 +547,27 @@ static enum nero_status check_search(struct audit *audit, struct nero_err *err)
     status = check_lineages(audit, closed, &sound, err);
     for (uint32_t i = 0; i < search->lineages; i++) {
         total += closed[i];
-    }
-    (void)snprintf(text, sizeof text, "%s: %" PRIu64 " of %" PRIu64 " generations closed",
-                   total >= wanted ? "finished" : "open", total, wanted);
-    stand(audit, total >= wanted, text);
-    if (status == NERO_OK && search->score_test && total >= wanted && sound) {
-        status = check_score(audit, closed, err);
-    }
-    if (status == NERO_OK && total < wanted) {
-        check_early_score(audit);
+        least = closed[i] < least ? closed[i] : least;
     }
     free(closed);
-    return status;
+    (void)snprintf(text, sizeof text, "%s: %" PRIu64 " of %" PRIu64 " generations closed",
+                   total >= wanted ? "finished" : "open", total, wanted);
+    audit_stand(audit, total >= wanted, text);
+    if (!sound || !audit->amendments_whole) {
+        audit_excuse_scores(audit);
+    }
+    return status == NERO_OK && sound && search->score_test ? audit_scores(audit, least, err)
+                                                            : status;
 }
 
 enum nero_status audit_search(struct audit *audit, struct nero_err *err)
 {
     if (trust_run(audit->trust)->strategy == RUN_SINGLE) {
-        return check_single(audit, err);
+        return audit_single(audit, err);
     }
     if (!audit->has_grammar || !audit->has_dataset) {
-        stand(audit, false, "the search could not be computed again: grammar or data set are bad");
+        audit_stand(audit, false,
+                    "the search could not be computed again: grammar or data set are bad");
         return NERO_OK;
     }
     return check_search(audit, err);

@@ -14,6 +14,7 @@
 #include "nero/run.h"
 #include "nero/trust.h"
 
+#include "amendment.h"
 #include "audit.h"
 #include "evolve/evolve.h"
 #include "place.h"
@@ -61,10 +62,13 @@ struct audit {
     struct run_dataset dataset;
     bool has_grammar;
     struct grammar grammar;
-    struct evolve_run evolve; /* where has_dataset and has_grammar */
-    uint64_t epochs;          /* highest number of an epoch */
-    uint64_t batches;         /* that there should be */
-    bool *head_met;           /* by --head; owned */
+    struct evolve_run evolve;         /* where has_dataset and has_grammar */
+    struct amendment_list amendments; /* those that are good, in a row */
+    bool amendments_whole;            /* none is missing or bad */
+    uint32_t generations;             /* that the run is to have */
+    uint64_t epochs;                  /* highest number of an epoch */
+    uint64_t batches;                 /* that there should be */
+    bool *head_met;                   /* by --head; owned */
 };
 
 /* Something is wrong with the object `key`. */
@@ -124,9 +128,21 @@ enum nero_status audit_rest(struct audit *audit, struct nero_err *err);
 
 /* ---- helpers of single passes ---- */
 
+/* The amendments, `count` by the listing: how many generations the run is to have. */
+enum nero_status audit_amendments(struct audit *audit, uint64_t count, struct nero_err *err);
+
 /* A content-addressed object of `bytes` bytes that `owner` names. */
 enum nero_status audit_blob(struct audit *audit, const char *key, const struct hash *hash,
                             uint64_t bytes, const char *owner, struct nero_err *err);
+
+/* How far the run is, in words. */
+void audit_stand(struct audit *audit, bool finished, const char *text);
+/* The last job of a run of one evaluation; of a search in whose lineages `closed` generations are
+ * closed in a row, and good. */
+enum nero_status audit_single(struct audit *audit, struct nero_err *err);
+enum nero_status audit_scores(struct audit *audit, uint32_t closed, struct nero_err *err);
+/* It cannot be told what the score jobs belong to, which has been named: they are no findings. */
+void audit_excuse_scores(struct audit *audit);
 
 struct slot;
 struct job_spec;

@@ -94,15 +94,16 @@ enum nero_status cli_trust_store(struct storage *store, bool skip_probe, struct 
     return NERO_OK;
 }
 
-static enum nero_status key_path(const char *name, bool create, char out[KEYS_PATH_BYTES],
-                                 struct nero_err *err)
+/* `kind`: "key" or "key.pub" */
+static enum nero_status key_path(const char *name, const char *kind, bool create,
+                                 char out[KEYS_PATH_BYTES], struct nero_err *err)
 {
     char folder[KEYS_PATH_BYTES];
 
     if (keys_folder(create, folder, err) != NERO_OK) {
         return err->status;
     }
-    if (snprintf(out, KEYS_PATH_BYTES, "%s/%s.key", folder, name) >= KEYS_PATH_BYTES) {
+    if (snprintf(out, KEYS_PATH_BYTES, "%s/%s.%s", folder, name, kind) >= KEYS_PATH_BYTES) {
         return err_set(err, NERO_INVALID, 0, "the path of the key folder is too long");
     }
     return NERO_OK;
@@ -112,7 +113,7 @@ enum nero_status cli_root_key(bool create, struct key_pair *out, bool *created,
                               struct nero_err *err)
 {
     char path[KEYS_PATH_BYTES];
-    enum nero_status status = key_path("root", create, path, err);
+    enum nero_status status = key_path("root", "key", create, path, err);
 
     *created = false;
     if (status != NERO_OK) {
@@ -129,10 +130,21 @@ enum nero_status cli_root_key(bool create, struct key_pair *out, bool *created,
     return status == NERO_OK ? NERO_OK : err_wrap(err, "root key");
 }
 
+enum nero_status cli_root_public(struct key_public *out, struct nero_err *err)
+{
+    char path[KEYS_PATH_BYTES];
+    enum nero_status status = key_path("root", "key.pub", false, path, err);
+
+    if (status == NERO_OK) {
+        status = keys_load_public(path, out, err);
+    }
+    return status == NERO_OK ? NERO_OK : err_wrap(err, "root key");
+}
+
 enum nero_status cli_run_key(const char *run, struct key_pair *out, struct nero_err *err)
 {
     char path[KEYS_PATH_BYTES];
-    enum nero_status status = key_path(run, false, path, err);
+    enum nero_status status = key_path(run, "key", false, path, err);
 
     if (status == NERO_OK) {
         status = keys_load(path, out, err);
@@ -149,7 +161,7 @@ enum nero_status cli_run_key_create(const char *run, struct key_pair *out, struc
 {
     char path[KEYS_PATH_BYTES];
 
-    if (key_path(run, true, path, err) != NERO_OK) {
+    if (key_path(run, "key", true, path, err) != NERO_OK) {
         return err->status;
     }
     return keys_create(path, out, err) == NERO_OK ? NERO_OK : err_wrap(err, "key of run %s", run);

@@ -85,6 +85,9 @@ enum nero_status cli_trust_store(struct storage *store, bool skip_probe, struct 
 enum nero_status cli_root_key(bool create, struct key_pair *out, bool *created,
                               struct nero_err *err);
 
+/* The root key's public half under the keys folder, which suffices to verify. */
+enum nero_status cli_root_public(struct key_public *out, struct nero_err *err);
+
 /* The key of a run under the keys folder. not_found says on which machine it must be looked for. */
 enum nero_status cli_run_key(const char *run, struct key_pair *out, struct nero_err *err);
 enum nero_status cli_run_key_create(const char *run, struct key_pair *out, struct nero_err *err);

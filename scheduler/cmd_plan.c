@@ -40,6 +40,7 @@ struct plan_spread {
 struct plan {
     double flops_per_second;
     uint32_t runners;
+    uint64_t done;      /* generations that are there already */
     uint64_t trainings; /* over all lineages and generations */
     uint64_t waves;     /* of jobs in parallel, one after the other */
     uint32_t drawn;
@@ -272,10 +273,13 @@ static void count_trainings(const struct run_record *record, struct plan *plan)
 
     later += search->reevaluate_parent; /* or one random individual more */
     later *= search->lineages;
-    plan->trainings = first + (search->generations - 1) * later;
-    /* A generation begins when the one before it has ended, so that runners may wait. */
-    plan->waves = (first + plan->runners - 1) / plan->runners +
-                  (search->generations - 1) * ((later + plan->runners - 1) / plan->runners);
+    for (uint64_t i = plan->done; i < search->generations; i++) {
+        uint64_t jobs = i == 0 ? first : later;
+
+        plan->trainings += jobs;
+        /* A generation begins when the one before it has ended, so that runners may wait. */
+        plan->waves += (jobs + plan->runners - 1) / plan->runners;
+    }
 }
 
 /* ---- output ---- */
@@ -379,6 +383,11 @@ static enum nero_status make_plan(const char *path, const struct options_list *s
     plan->runners = runners > 0 ? (uint32_t)runners : run.preset.runners;
     plan->runners = plan->runners > 0 ? plan->runners : 1;
     plan->has_cap = run.preset.record.search.budget_cap > run.preset.record.search.budget.amount;
+    if (plan->done >= run.preset.record.search.generations) {
+        preset_run_close(&run);
+        return err_set(err, NERO_INVALID, 0,
+                       "--done: %" PRIu64 "; allowed: less than search.generations", plan->done);
+    }
     count_trainings(&run.preset.record, plan);
     status = sample_grammar(&run, plan, err);
     if (status == NERO_OK && json) {
@@ -402,6 +411,9 @@ int cmd_plan(int argc, char **argv)
          &sets, 0},
         {"strategy", OPTIONS_STRING, "NAME", "evolve, or random: as many trainings", NULL,
          &cut.strategy, 0},
+        {"done", OPTIONS_U64, "N",
+         "generations that are there: what extending the run by the rest costs", NULL, &plan.done,
+         RUN_GENERATIONS_MAX},
         {"flops-per-second", OPTIONS_DOUBLE, "X",
          "what one runner does, 2 FLOPs a multiply-add (default 1e10)", NULL,
          &plan.flops_per_second, 0},
@@ -416,6 +428,7 @@ int cmd_plan(int argc, char **argv)
             "bytes in the store. Costs of networks are those of random individuals of the\n"
             "preset's grammar; evolved ones may be larger.",
         .examples = "  nero-sched plan presets/demo.yaml\n"
+                    "  nero-sched plan presets/demo.yaml --done 4 --set search.generations=10\n"
                     "  nero-sched plan presets/paper.yaml --flops-per-second 5e12 --runners 8\n",
         .specs = specs,
         .spec_count = sizeof specs / sizeof specs[0],

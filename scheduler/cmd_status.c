@@ -144,9 +144,10 @@ static void print_status(struct run_view *view, const char *redis, const char *u
     bool has_queue = read_queue(redis, view->lead.run, url, &queue, why);
 
     if (json) {
-        json_t *root = json_pack("{s:s, s:s, s:s, s:i, s:i, s:I}", "run", view->lead.run, "store",
-                                 url, "state", state, "closed", (int)closed, "generations",
-                                 (int)wanted, "seed", (json_int_t)view->run.record->seed);
+        json_t *root = json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:I}", "run", view->lead.run,
+                                 "store", url, "state", state, "closed", (int)closed, "generations",
+                                 (int)wanted, "amendments", (int)view->amendments.count, "seed",
+                                 (json_int_t)view->run.record->seed);
 
         json_t *counts = has_queue ? counts_json(&queue.counts) : json_null();
 
@@ -160,6 +161,10 @@ static void print_status(struct run_view *view, const char *redis, const char *u
     (void)printf("run %s in %s: %s, %" PRIu32 " of %" PRIu32 " generations closed, seed %" PRIu64
                  "\n",
                  view->lead.run, url, state, closed, wanted, view->run.record->seed);
+    for (uint32_t i = 0; i < view->amendments.count; i++) {
+        (void)printf("extended from %" PRIu32 " to %" PRIu32 " generations a lineage\n",
+                     view->amendments.ends[i], view->amendments.ends[i + 1]);
+    }
     if (has_queue) {
         print_counts(&queue.counts);
         print_stranded(&queue);

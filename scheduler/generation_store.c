@@ -91,24 +91,3 @@ enum nero_status generation_store_get(struct storage *store, struct trust *trust
     out->hash = hash_of(bytes_as_view(&out->stored));
     return NERO_OK;
 }
-
-enum nero_status generation_store_count(struct storage *store, const struct run_record *record,
-                                        uint32_t *out, struct nero_err *err)
-{
-    /* Amendments are written by `resume --generations`, which this version does not have: a run
-     * that holds one was extended by a newer version, and must not be cut short silently. */
-    char key[LAYOUT_KEY_BYTES];
-    enum nero_status status;
-
-    layout_amend(key, record->name, 0);
-    status = storage_head(store, key, NULL, err);
-    if (status == NERO_OK) {
-        return err_set(err, NERO_VERSION, 0, "run %s was extended by a newer version (%s)",
-                       record->name, key);
-    }
-    if (status != NERO_NOT_FOUND) {
-        return err_wrap(err, "%s", key);
-    }
-    *out = record->search.generations;
-    return NERO_OK;
-}

@@ -31,8 +31,4 @@ enum nero_status generation_store_get(struct storage *store, struct trust *trust
                                       enum generation_state state, struct generation_stored *out,
                                       struct nero_err *err);
 
-/* Generations that the run is to have: the run record's, raised by amendments. */
-enum nero_status generation_store_count(struct storage *store, const struct run_record *record,
-                                        uint32_t *out, struct nero_err *err);
-
 #endif

@@ -20,6 +20,7 @@ struct lead {
     struct queue *queue;
     const char *run;
     const struct key_pair *run_key;
+    const struct key_public *root; /* signs run record and amendments; NULL: not checked */
     uint32_t lease_ms;
     uint64_t epoch; /* ours; 0: we do not lead */
     char server[QUEUE_SERVER_ID_BYTES];

@@ -68,10 +68,9 @@ void live_parse_note(const char *note, struct live_note *out)
     }
 }
 
-/* From generation 1 on the first member is the parent, trained again. */
-static const char *role(uint32_t generation, uint32_t member)
+static const char *role(enum generation_origin origin)
 {
-    return generation > 0 && member == 0 ? "parent" : "child ";
+    return origin == GENERATION_PARENT ? "parent" : "child ";
 }
 
 /* "generation 1 child  2  epoch 3/8  loss 1.532  control 45.2 %  812 images/s  0:21 left  train" */
@@ -83,8 +82,7 @@ static void describe(const struct search_pending *pending, char out[LIVE_TEXT_BY
     int used = pending->last
                    ? snprintf(out, LIVE_TEXT_BYTES, "evaluation       ")
                    : snprintf(out, LIVE_TEXT_BYTES, "generation %" PRIu32 " %s %" PRIu32,
-                              pending->generation, role(pending->generation, pending->member),
-                              pending->member);
+                              pending->generation, role(pending->origin), pending->member);
 
     if (used < 0 || used >= LIVE_TEXT_BYTES) {
         return;
@@ -205,16 +203,16 @@ static void on_measured(void *context, const struct generation *generation, uint
     live_clear(live);
     if (evaluation->failed) {
         (void)fprintf(live->out, "  generation %" PRIu32 " %s %" PRIu32 "  failed: %s\n",
-                      generation->number, role(generation->number, member), member,
+                      generation->number, role(generation->members[member].origin), member,
                       evaluation->text);
         return;
     }
     (void)fprintf(live->out,
                   "  generation %" PRIu32 " %s %" PRIu32 "  done: %" PRIu32
                   " epochs, %s, C %5.2f %%, A %5.2f %%%s\n",
-                  generation->number, role(generation->number, member), member, outcome->epochs,
-                  result_stop_name(outcome->stop), 100 * result_clean_accuracy(outcome),
-                  100 * result_adversarial_accuracy(outcome),
+                  generation->number, role(generation->members[member].origin), member,
+                  outcome->epochs, result_stop_name(outcome->stop),
+                  100 * result_clean_accuracy(outcome), 100 * result_adversarial_accuracy(outcome),
                   outcome->ill != RESULT_WELL ? ", ill-fitted" : "");
 }
 

@@ -10,14 +10,10 @@ static enum nero_status audit_at_end(struct storage *store, const char *run, boo
 {
     struct audit_options options = {.skip_blobs = false};
     struct audit_report report;
-    struct key_pair root;
-    bool created;
 
-    if (cli_root_key(false, &root, &created, err) != NERO_OK) {
+    if (cli_root_public(&options.root, err) != NERO_OK) {
         return err->status;
     }
-    options.root = root.public_key;
-    key_pair_fini(&root);
     if (audit_run(store, run, &options, &report, err) != NERO_OK) {
         return err_wrap(err, "audit");
     }

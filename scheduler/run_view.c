@@ -45,7 +45,7 @@ static enum nero_status open_search(struct run_view *view, struct nero_err *err)
     }
     if (grammar_parse("run record's grammar", record->grammar, &view->grammar, err) != NERO_OK ||
         dataset_store_get(view->lead.store, &record->protocol.dataset, &dataset, err) != NERO_OK ||
-        generation_store_count(view->lead.store, record, &view->generations, err) != NERO_OK) {
+        amendment_list_read(view->lead.store, view->trust, &view->amendments, err) != NERO_OK) {
         return err->status;
     }
     view->run.grammar = &view->grammar;
@@ -91,6 +91,7 @@ void run_view_close(struct run_view *view)
 {
     free(view->closed);
     view->closed = NULL;
+    amendment_list_fini(&view->amendments);
     grammar_fini(&view->grammar);
     submission_fini(&view->submission);
     trust_close(view->trust);
@@ -125,9 +126,10 @@ enum nero_status run_view_result(struct run_view *view, const struct hash *job, 
 const char *run_view_standing(const struct run_view *view, uint32_t *closed, uint32_t *wanted)
 {
     *closed = 0;
-    *wanted = view->generations * view->lineage_count;
+    *wanted = 0;
     for (uint32_t i = 0; i < view->lineage_count; i++) {
         *closed += view->closed[i];
+        *wanted += amendment_end(&view->amendments);
     }
     if (view->run.record->strategy == RUN_SINGLE) {
         return "single";

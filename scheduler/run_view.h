@@ -11,6 +11,7 @@
 #include "nero/storage.h"
 #include "nero/trust.h"
 
+#include "amendment.h"
 #include "evolve/evolve.h"
 #include "generation_store.h"
 #include "lead.h"
@@ -22,12 +23,12 @@ struct run_view {
     struct grammar grammar;
     struct evolve_run run;
     struct submission submission;
-    uint32_t generations; /* that the run is to have */
+    struct amendment_list amendments; /* the last end: generations that the run is to have */
     uint32_t lineage_count;
     uint32_t *closed; /* closed generations by lineage; owned */
 };
 
-/* root: NULL when the run record's signature is not to be checked. */
+/* root: NULL when the signatures of run record and amendments are not to be checked. */
 enum nero_status run_view_open(struct storage *store, const char *run,
                                const struct key_public *root, struct run_view *out,
                                struct nero_err *err);

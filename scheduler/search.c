@@ -8,6 +8,7 @@
 #include "nero/mem.h"
 #include "nero/run.h"
 
+#include "amendment.h"
 #include "dataset_store.h"
 #include "search_state.h"
 
@@ -174,12 +175,26 @@ static enum nero_status open_single(struct search *search, struct nero_err *err)
     return search_look_first(search, &search->last_job, err);
 }
 
+static enum nero_status read_end(struct search *search, struct nero_err *err)
+{
+    struct amendment_list amendments;
+    enum nero_status status =
+        amendment_list_read(search->lead->store, search->trust, &amendments, err);
+
+    if (status == NERO_OK) {
+        search->generations = amendment_end(&amendments);
+        amendment_list_fini(&amendments);
+    }
+    return status;
+}
+
 static enum nero_status open_run(struct search *search, struct nero_err *err)
 {
     const struct run_record *record;
     struct run_dataset dataset;
 
-    if (trust_open(search->lead->store, search->lead->run, NULL, &search->trust, err) != NERO_OK ||
+    if (trust_open(search->lead->store, search->lead->run, search->lead->root, &search->trust,
+                   err) != NERO_OK ||
         submission_init(&search->submission, search->lead, search->trust, err) != NERO_OK) {
         return err->status;
     }
@@ -195,7 +210,7 @@ static enum nero_status open_run(struct search *search, struct nero_err *err)
     }
     if (dataset_store_get(search->lead->store, &record->protocol.dataset, &dataset, err) !=
             NERO_OK ||
-        generation_store_count(search->lead->store, record, &search->generations, err) != NERO_OK ||
+        read_end(search, err) != NERO_OK ||
         grammar_parse("run record's grammar", record->grammar, &search->grammar, err) != NERO_OK) {
         return err->status;
     }
@@ -672,11 +687,13 @@ uint32_t search_pending(const struct search *search, struct search_pending *out,
             const struct search_job *job = &lineage->jobs[j];
 
             if (job->wanted && !job->done && count < max) {
-                out[count++] = (struct search_pending){.lineage = i,
-                                                       .generation = lineage->number,
-                                                       .member = j,
-                                                       .job = job->id,
-                                                       .info = job->info};
+                out[count++] =
+                    (struct search_pending){.lineage = i,
+                                            .generation = lineage->number,
+                                            .member = j,
+                                            .origin = waited_for(lineage)->members[j].origin,
+                                            .job = job->id,
+                                            .info = job->info};
             }
         }
     }

@@ -57,6 +57,7 @@ struct search_pending {
     uint32_t lineage;
     uint32_t generation;
     uint32_t member;
+    enum generation_origin origin;
     struct hash job;
     struct queue_job_info info;
 };

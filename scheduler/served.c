@@ -16,13 +16,15 @@ enum nero_status served_open(struct served *served, struct storage *store, struc
 {
     memset(served, 0, sizeof *served);
     (void)snprintf(served->run, sizeof served->run, "%s", run);
-    if (cli_run_key(run, &served->run_key, err) != NERO_OK) {
+    if (cli_root_public(&served->root, err) != NERO_OK ||
+        cli_run_key(run, &served->run_key, err) != NERO_OK) {
         return err->status;
     }
     served->lead = (struct lead){.store = store,
                                  .queue = queue,
                                  .run = served->run,
                                  .run_key = &served->run_key,
+                                 .root = &served->root,
                                  .lease_ms = lease_ms};
     if (lead_take(&served->lead, "start", err) != NERO_OK ||
         search_open(&served->lead, listener, &served->search, err) != NERO_OK) {

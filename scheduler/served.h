@@ -17,6 +17,7 @@
 struct served {
     char run[SLOT_RUN_BYTES];
     struct key_pair run_key;
+    struct key_public root;
     struct lead lead;
     struct search *search;
     int64_t checked_ns; /* last look at leadership and leases */

@@ -25,17 +25,32 @@ static enum nero_status note_key(void *context, const char *key, uint64_t bytes,
     return NERO_OK;
 }
 
-int audit_world_setup(void **state)
+static int make(const struct fabricate_options *options)
 {
-    struct fabricate_options options = fabricate_defaults();
     struct nero_err err;
 
-    (void)state;
     if (temp_folder_make(world.folder, NULL) != 0) {
         return -1;
     }
-    fabricate_run(&world.run, world.folder, "made-up", &options);
+    fabricate_run(&world.run, world.folder, "made-up", options);
     return storage_list_each(world.run.store, "", note_key, NULL, &err) == NERO_OK ? 0 : -1;
+}
+
+int audit_world_setup(void **state)
+{
+    struct fabricate_options options = fabricate_defaults();
+
+    (void)state;
+    return make(&options);
+}
+
+int audit_world_setup_extended(void **state)
+{
+    struct fabricate_options options = fabricate_defaults();
+
+    (void)state;
+    options.submitted = 1; /* no champion then, so that the last record has a witness */
+    return make(&options);
 }
 
 int audit_world_teardown(void **state)

@@ -1,8 +1,8 @@
 /*
  * Goal: whatever happens to any one object of a run, the audit finds it and names it; and whatever
  * the store or the memory does, it ends without a false finding. Method: a fabricated run in a
- * folder; every object of the store in turn is removed, flipped at five places, cut, lengthened,
- * emptied.
+ * folder, extended once; every object of the store in turn is removed, flipped at five places, cut,
+ * lengthened, emptied.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -166,5 +166,5 @@ int main(void)
         cmocka_unit_test(test_audit_sweep__takes_no_memory_for_no_memory),
     };
 
-    return cmocka_run_group_tests(tests, audit_world_setup, audit_world_teardown);
+    return cmocka_run_group_tests(tests, audit_world_setup_extended, audit_world_teardown);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "amendment.h"
 #include "champion.h"
 #include "cli.h"
 #include "dataset_store.h"
@@ -101,7 +102,8 @@ static void load_preset(struct fabricate *fabricate)
         options->longer ? "search.rates.train_longer=0.7" : "search.rates.train_longer=0.1"};
 
     (void)snprintf(lineages, sizeof lineages, "search.lineages=%u", options->lineages);
-    (void)snprintf(generations, sizeof generations, "search.generations=%u", options->generations);
+    (void)snprintf(generations, sizeof generations, "search.generations=%u",
+                   options->submitted > 0 ? options->submitted : options->generations);
     CHECK(preset_load(NERO_SOURCE_DIR "/presets/smoke.yaml", overrides,
                       sizeof overrides / sizeof overrides[0], &fabricate->preset, err));
 }
@@ -336,7 +338,8 @@ static void append_final(struct fabricate *fabricate, struct chain *chain, const
 
     result_init(&result);
     outcome = &result.outcome;
-    make_outcome(job, spec, fabricate->job_count != NOT_FINITE_JOB, outcome);
+    make_outcome(job, spec, spec->kind == JOB_SCORE || fabricate->job_count != NOT_FINITE_JOB,
+                 outcome);
     outcome->has_state = spec->kind != JOB_SCORE && outcome->ill == RESULT_WELL;
     if (outcome->has_state) {
         add_blob(chain, &slot, "state", job, 2);
@@ -522,7 +525,7 @@ static void make_generation(struct fabricate *fabricate, uint32_t lineage, uint3
 }
 
 /* The champion's score on the test images. */
-static void score_champion(struct fabricate *fabricate)
+static void score_champion(struct fabricate *fabricate, uint32_t end)
 {
     uint32_t *closed = mem_calloc(fabricate->options.lineages, sizeof *closed);
     const struct generation_member *member;
@@ -532,7 +535,7 @@ static void score_champion(struct fabricate *fabricate)
     struct hash job;
 
     for (uint32_t i = 0; i < fabricate->options.lineages; i++) {
-        closed[i] = fabricate->options.close;
+        closed[i] = end;
     }
     CHECK(champion_find(fabricate->store, fabricate->trust, closed, fabricate->options.lineages,
                         &champion, err));
@@ -543,8 +546,13 @@ static void score_champion(struct fabricate *fabricate)
         CHECK(champion_score_spec(&fabricate->run, &champion, &found.result.outcome, &spec, err));
         CHECK(submission_publish(&fabricate->submission, bytes_as_view(&spec), member->genotype,
                                  &job, err));
-        put_batch(fabricate, &job, 1);
-        run_job(fabricate, &job);
+        result_fini(&found.result);
+        look(fabricate, &job, &found);
+        if (found.state == SUBMISSION_OPEN) { /* else scored at a former end */
+            put_batch(fabricate, &job, 1);
+            run_job(fabricate, &job);
+            fabricate->scores++;
+        }
         bytes_fini(&spec);
         result_fini(&found.result);
     }
@@ -554,17 +562,34 @@ static void score_champion(struct fabricate *fabricate)
 
 /* ---- the whole ---- */
 
+static void extend_run(struct fabricate *fabricate, uint32_t generations)
+{
+    struct amendment_list list;
+
+    CHECK(amendment_list_read(fabricate->store, fabricate->trust, &list, err));
+    CHECK(amendment_put(fabricate->store, fabricate->trust, &list, &fabricate->root, generations,
+                        err));
+    amendment_list_fini(&list);
+}
+
 static void make_search(struct fabricate *fabricate)
 {
     const struct fabricate_options *options = &fabricate->options;
+    uint32_t end = options->submitted > 0 ? options->submitted : options->generations;
 
     for (uint32_t i = 0; i < options->generations && i <= options->close; i++) {
         for (uint32_t j = 0; j < options->lineages; j++) {
             make_generation(fabricate, j, i, i < options->close);
         }
-    }
-    if (options->score_test && options->close == options->generations) {
-        score_champion(fabricate);
+        if (i < options->close && i + 1 == end) {
+            if (options->score_test) {
+                score_champion(fabricate, end);
+            }
+            if (end < options->generations) {
+                end = options->step > 0 ? end + options->step : options->generations;
+                extend_run(fabricate, end);
+            }
+        }
     }
 }
 

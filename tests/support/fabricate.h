@@ -24,7 +24,9 @@ enum { FABRICATE_RUNNERS = 2, FABRICATE_TEXT_BYTES = 512 };
 
 struct fabricate_options {
     uint32_t lineages;
-    uint32_t generations; /* that the run record asks for */
+    uint32_t generations; /* that the run is to have */
+    uint32_t submitted;   /* that its record asks for; amendments raise it to the rest. 0: all */
+    uint32_t step;        /* by which each amendment raises it; 0: one does */
     uint32_t close;       /* that are closed; the next one is proposed and then left */
     bool score_test;
     bool single; /* one evaluation instead of a search */
@@ -56,6 +58,7 @@ struct fabricate {
     uint64_t batches;
     uint64_t counter;    /* of tokens */
     uint32_t extensions; /* members that trained on */
+    uint32_t scores;     /* of champions */
     uint32_t job_count;  /* made so far: decides what becomes of the next */
 };
 

@@ -97,7 +97,7 @@ enum nero_status run_record_encode(const struct run_record *record, struct bytes
 enum nero_status run_record_decode(struct bytes_view bytes, struct run_record *out,
                                    struct nero_err *err);
 
-/* Amendment: signed by the root key; raises the number of generations of a run. */
+/* Amendment: signed by the root key; raises the number of generations that a run is to have. */
 struct run_amendment {
     char run[SLOT_RUN_BYTES];
     uint64_t number;

@@ -32,6 +32,11 @@ enum nero_status trust_open_run_envelope(struct trust *trust, struct bytes_view 
                                          enum envelope_type type, struct bytes_view *payload,
                                          struct nero_err *err);
 
+/* Payload of an envelope that the root key must have signed; believed where trust_open got none. */
+enum nero_status trust_open_root_envelope(const struct trust *trust, struct bytes_view stored,
+                                          enum envelope_type type, struct bytes_view *payload,
+                                          struct nero_err *err);
+
 /*
  * Payload of a slot, signed by a certified runner or by the run key (*by_scheduler). A runner's
  * slot must be of its certificate's time, give or take 10 minutes. Errors: denied, corrupt,
