@@ -7,12 +7,17 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "nero/clock.h"
 
-enum { THREAD_NAME_BYTES = 16 /* of Linux, with the NUL */, POLL_MS_MAX = 60 * 1000 };
+enum {
+    THREAD_NAME_BYTES = 16, /* of Linux, with the NUL */
+    POLL_MS_MAX = 60 * 1000,
+    LOW_NICE = 10 /* a tenth of the time where another thread wants all of it */
+};
 
 /* pthread_create says EAGAIN for every limit. */
 static enum nero_status failed(int error, const char *what, struct nero_err *err)
@@ -63,6 +68,12 @@ void thread_join(struct thread *thread)
         (void)error;
         thread->started = false;
     }
+}
+
+void thread_lower_priority(void)
+{
+    /* On Linux a nice value is a thread's. A refusal leaves it as it is. */
+    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), LOW_NICE);
 }
 
 enum nero_status thread_monitor_init(struct thread_monitor *monitor, struct nero_err *err)

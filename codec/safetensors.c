@@ -130,12 +130,10 @@ static enum nero_status header_print(const struct safetensors_tensor *tensors, u
     return status;
 }
 
-enum nero_status safetensors_write(const struct safetensors_tensor *tensors, uint32_t count,
-                                   struct bytes *out, struct nero_err *err)
+/* The header that goes in front of these tensors. */
+static enum nero_status header_make(const struct safetensors_tensor *tensors, uint32_t count,
+                                    struct bytes *header, struct nero_err *err)
 {
-    size_t start = out->bytes;
-    struct bytes header;
-    uint8_t length[8];
     const char *twice = NULL;
     enum nero_status status;
 
@@ -143,29 +141,56 @@ enum nero_status safetensors_write(const struct safetensors_tensor *tensors, uin
         return err_set(err, NERO_TOO_BIG, 0, "safetensors: %u tensors, more than %d", count,
                        SAFETENSORS_TENSORS_MAX);
     }
-    bytes_init(&header, SAFETENSORS_HEADER_BYTES_MAX);
-    status = header_print(tensors, count, &header, err);
+    status = header_print(tensors, count, header, err);
     if (status == NERO_OK) {
         status = names_find_double(tensors, count, &twice, err);
     }
     if (status == NERO_OK && twice != NULL) {
         status = err_set(err, NERO_INVALID, 0, "safetensors: name '%s' twice", twice);
     }
-    if (status == NERO_OK) {
-        bytes_put_u64le(length, header.bytes);
-        status = bytes_append(out, length, sizeof length, err);
-    }
-    if (status == NERO_OK) {
-        status = bytes_append(out, header.data, header.bytes, err);
-    }
+    return status;
+}
+
+enum nero_status safetensors_begin(const struct safetensors_tensor *tensors, uint32_t count,
+                                   struct bytes *out, float **data, struct nero_err *err)
+{
+    struct bytes header;
+    uint8_t *room;
+    size_t floats = 0;
+    enum nero_status status;
+
+    bytes_init(&header, SAFETENSORS_HEADER_BYTES_MAX);
+    status = header_make(tensors, count, &header, err);
     for (uint32_t i = 0; i < count && status == NERO_OK; i++) {
-        status = bytes_append(out, tensors[i].data, 4 * tensors[i].count, err);
+        floats += tensors[i].count; /* the header's making has bounded the sum */
     }
-    if (status != NERO_OK) {
-        out->bytes = start;
+    if (status == NERO_OK) {
+        status = bytes_extend(out, 8 + header.bytes + 4 * floats, &room, err);
+    }
+    if (status == NERO_OK) {
+        void *first = room + 8 + header.bytes;
+
+        bytes_put_u64le(room, header.bytes);
+        memcpy(room + 8, header.data, header.bytes);
+        *data = first;
     }
     bytes_fini(&header);
     return status;
+}
+
+enum nero_status safetensors_write(const struct safetensors_tensor *tensors, uint32_t count,
+                                   struct bytes *out, struct nero_err *err)
+{
+    float *data;
+
+    if (safetensors_begin(tensors, count, out, &data, err) != NERO_OK) {
+        return err->status;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        memcpy(data, tensors[i].data, 4 * tensors[i].count);
+        data += tensors[i].count;
+    }
+    return NERO_OK;
 }
 
 /* ---- reading: exactly what is written above, so that equal tensors are equal bytes ---- */

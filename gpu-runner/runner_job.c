@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "nero/layout.h"
 
@@ -123,10 +124,16 @@ bool runner_job_fail(struct runner_job *job, const char *format, ...)
 
 /* ---- the last word ---- */
 
+/* NULL while the upload thread has the chain. */
+static const struct chain_entry *terminal_of(const struct runner_job *job)
+{
+    return job->chain != NULL && !job->abandoned ? chain_terminal(job->chain) : NULL;
+}
+
 /* The byte copy of the final slot: an index without authority, so a failure is a warning. */
 static void copy_result(struct runner_job *job)
 {
-    const struct chain_entry *terminal = chain_terminal(job->chain);
+    const struct chain_entry *terminal = terminal_of(job);
     char object[LAYOUT_KEY_BYTES];
     struct nero_err err;
 
@@ -145,7 +152,7 @@ static void copy_result(struct runner_job *job)
 
 static enum nero_status tell_once(struct runner_job *job, struct nero_err *err)
 {
-    const struct chain_entry *terminal = job->chain != NULL ? chain_terminal(job->chain) : NULL;
+    const struct chain_entry *terminal = terminal_of(job);
     bool dead;
 
     switch (job->end) {
@@ -209,10 +216,10 @@ static void settle(struct runner_job *job)
         tell_redis(job);
     }
     log_line(good ? LOG_INFO : LOG_WARN, "job.ended", &job->where,
-             "end=%s units=%" PRIu64 " slots=%" PRIu64 " images_per_second=%.1f reason=\"%s\"",
-             runner_job_end_name(job->end), job->units,
-             job->chain != NULL ? chain_count(job->chain) : 0, job->report.images_per_second,
-             job->reason);
+             "end=%s units=%" PRIu64 " committed=%" PRIu64 " slot=%" PRIu64
+             " images_per_second=%.1f reason=\"%s\"",
+             runner_job_end_name(job->end), job->units, job->report.committed, job->report.slot,
+             job->report.images_per_second, job->reason);
 }
 
 /* ---- life ---- */
@@ -276,6 +283,12 @@ enum runner_job_end runner_job_run(const struct runner_env *env, struct queue_cl
         (void)runner_job_work(&job);
     }
     settle(&job);
+    if (job.abandoned) {
+        /* The job is given back and the chain is sound at every instant: nothing else is owed. */
+        log_line(LOG_WARN, "runner.ended", NULL, "reason=\"%s\", in the midst of an upload",
+                 env->notice->why);
+        _exit(ERR_EXIT_RESUMABLE);
+    }
     end = job.end;
     job_fini(&job);
     return end;

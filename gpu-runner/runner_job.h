@@ -12,6 +12,7 @@
 #include "nero/trust.h"
 
 #include "backend/backend.h"
+#include "nero/interval.h"
 #include "runner_data.h"
 #include "runner_notice.h"
 
@@ -39,8 +40,7 @@ struct runner_env {
     struct runner_data *data;
     struct runner_notice *notice;
     const struct clock_source *clock;
-    uint64_t checkpoint_units; /* 0: by time alone */
-    double checkpoint_seconds;
+    struct interval_policy interval;
     uint32_t beat_ms; /* 0: a third of the lease */
     int64_t stall_ms;
 };

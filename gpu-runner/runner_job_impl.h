@@ -13,6 +13,7 @@
 #include "runner_beat.h"
 #include "runner_ckpt.h"
 #include "runner_job.h"
+#include "runner_upload.h"
 #include "train/trainer.h"
 
 enum { RUNNER_JOB_SHORT_ID_BYTES = 13 };
@@ -39,13 +40,16 @@ struct runner_job {
     struct bytes continue_from;
     struct trainer *trainer;
 
-    struct progress progress; /* of the newest snapshot or restored checkpoint */
+    struct progress progress; /* of the restored checkpoint; at the end of the outcome */
     struct bytes state;
-    uint64_t units;           /* done, those restored included */
-    uint64_t units_committed; /* in the newest checkpoint */
-    int64_t committed_ns;
-    int64_t retry_ns;  /* no checkpoint try before this */
-    int64_t probed_ns; /* the chain, while the lease is lost */
+    uint64_t units;               /* done, those restored included */
+    struct runner_upload *upload; /* while training: has the chain, see runner_upload.h */
+    struct interval interval;
+    uint64_t units_taken; /* in the newest snapshot */
+    int64_t taken_ns;     /* when that was, or training began */
+    int64_t retry_ns;     /* no snapshot is tried before this */
+    int64_t probed_ns;    /* the chain, while the lease is lost */
+    bool abandoned; /* an upload hangs before a kill: it keeps the chain, and the program ends */
     struct runner_beat_report report;
     int64_t start_ns;     /* of the first unit */
     int64_t unit_ns;      /* end of the last unit */

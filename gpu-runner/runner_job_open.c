@@ -193,8 +193,10 @@ static bool try_restore(struct runner_job *job, uint64_t number, struct nero_err
         job->owner.has_restored_from = true;
         job->owner.restored_from = number;
         job->units = job->progress.units;
-        job->units_committed = job->progress.units;
+        job->units_taken = job->progress.units;
+        job->report.committed = job->progress.units;
         job->report.slot = number;
+        bytes_fini(&job->state); /* as large as one of the buffers that come next */
         return true;
     }
     trainer_destroy(job->trainer); /* may be half restored */

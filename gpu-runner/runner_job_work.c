@@ -1,9 +1,9 @@
 /*
  * The units of a job, what is looked at between two of them, and the final slot.
  *
- * Between two units, in this order: a stop or drain (checkpoint, release), an order to cancel, a
- * lost lease (probe the chain), a checkpoint that is due. Nothing here changes the trainer, so when
- * and how often it happens does not reach the outcome.
+ * Between two units, in this order: the verdict of the upload thread, a stop or drain (checkpoint,
+ * release), an order to cancel, a lost lease (probe the chain), a snapshot that is due. Nothing
+ * here changes the trainer, so when and how often it happens does not reach the outcome.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -12,12 +12,10 @@
 #include "runner_finish.h"
 #include "runner_job_impl.h"
 
-enum {
-    NOTICE_COMMIT_MS = 6000, /* how long a stop tries the store: Docker kills after 10 s */
-    CHECKPOINT_RETRY_MS = 2000
-};
+enum { SNAPSHOT_RETRY_MS = 2000, UPLOAD_SLICE_MS = 100 };
 
-#define RATE_WEIGHT 0.1 /* of the newest unit in the smoothed images a second */
+#define RATE_WEIGHT 0.1  /* of the newest unit in the smoothed images a second */
+#define RELEASE_TIME_S 3 /* of the time before a kill: to give the job back */
 
 static double seconds_between(int64_t from_ns, int64_t to_ns)
 {
@@ -26,88 +24,101 @@ static double seconds_between(int64_t from_ns, int64_t to_ns)
 
 /* ---- checkpoints ---- */
 
-/* Errors as runner_ckpt_commit; ok without a slot when nothing was done since the last one. */
-static enum nero_status checkpoint(struct runner_job *job, enum slot_reason reason,
-                                   struct nero_err *err)
+/* What the upload thread has done goes into the next beat. */
+static void note_commits(struct runner_job *job, const struct runner_upload_view *view)
 {
-    const struct clock_source *clock = job->env->clock;
-    int64_t start_ns = clock_mono_ns(clock);
-    uint64_t number;
-
-    if (job->units == job->units_committed) {
-        job->committed_ns = start_ns;
-        return NERO_OK;
+    if (view->commits > 0) {
+        job->report.slot = view->slot;
+        job->report.committed = view->units;
     }
-    if (trainer_snapshot(job->trainer, &job->progress, &job->state, err) != NERO_OK ||
-        runner_ckpt_commit(job->chain, &job->owner, reason, &job->progress,
-                           bytes_as_view(&job->state), &number, err) != NERO_OK) {
-        return err->status;
-    }
-    job->units_committed = job->units;
-    job->committed_ns = clock_mono_ns(clock);
-    job->report.slot = number;
-    job->report.committed = job->progress.units;
-    runner_beat_tell(job->beat, &job->report);
-    log_line(LOG_INFO, "checkpoint.committed", &job->where,
-             "slot=%" PRIu64 " units=%" PRIu64 " bytes=%zu seconds=%.3f reason=%d", number,
-             job->units, job->state.bytes, seconds_between(start_ns, job->committed_ns),
-             (int)reason);
-    return NERO_OK;
 }
 
-static bool is_due(const struct runner_job *job, int64_t now_ns)
+/* Take the chain back from the upload thread, which drops what is queued. */
+static void end_uploads(struct runner_job *job)
 {
-    if (now_ns < job->retry_ns) {
-        return false;
+    struct runner_upload_view view;
+
+    while (!runner_upload_finish(job->upload)) {
+        runner_beat_touch(job->beat);
+        runner_upload_wait_ms(job->upload, UPLOAD_SLICE_MS);
     }
-    return (job->env->checkpoint_units != 0 &&
-            job->units - job->units_committed >= job->env->checkpoint_units) ||
-           seconds_between(job->committed_ns, now_ns) >= job->env->checkpoint_seconds;
+    runner_upload_look(job->upload, &view);
+    note_commits(job, &view);
+    runner_upload_end(job->upload);
+    job->upload = NULL;
 }
 
-/* False: the chain has another owner. A store that is away only postpones. */
-static bool commit_now(struct runner_job *job, enum slot_reason reason, int64_t now_ns)
+static void snapshot(struct runner_job *job, enum slot_reason reason)
 {
+    int64_t now_ns = clock_mono_ns(job->env->clock);
     struct nero_err err;
-    enum nero_status status = checkpoint(job, reason, &err);
+    double stall_s;
 
-    if (status == NERO_OK) {
-        return true;
+    if (job->units == job->units_taken) {
+        job->taken_ns = now_ns;
+        return;
     }
-    if (status == NERO_STALE || status == NERO_CONFLICT) {
-        return runner_job_overtaken(job);
+    if (runner_upload_snapshot(job->upload, job->trainer, reason, &stall_s, &err) != NERO_OK) {
+        log_line(LOG_WARN, "checkpoint.not_taken", &job->where, "status=%s reason=\"%s\"",
+                 err_status_name(err.status), err.message);
+        job->retry_ns = now_ns + (int64_t)SNAPSHOT_RETRY_MS * 1000000;
+        return;
     }
-    log_line(LOG_WARN, "checkpoint.postponed", &job->where, "status=%s reason=\"%s\"",
-             err_status_name(status), err.message);
-    job->retry_ns = now_ns + (int64_t)CHECKPOINT_RETRY_MS * 1000000;
-    return true;
+    job->units_taken = job->units;
+    job->taken_ns = now_ns;
+    interval_stalled(&job->interval, stall_s);
 }
 
-/* A kill is near: commit within the time that is left, give the job back. Always false. */
+static bool is_due(const struct runner_job *job)
+{
+    int64_t now_ns = clock_mono_ns(job->env->clock);
+
+    return now_ns >= job->retry_ns && interval_is_due(&job->interval, job->units - job->units_taken,
+                                                      seconds_between(job->taken_ns, now_ns));
+}
+
+/* Whether what is on its way, or else what comes next, can be there before the kill. */
+static bool may_commit(const struct runner_job *job, const struct runner_upload_view *view)
+{
+    double left_s = runner_notice_left_s(job->env->notice) - RELEASE_TIME_S;
+
+    return left_s > 0 && (view->on_its_way ? view->left_s : view->next_s) <= left_s;
+}
+
+/*
+ * A kill is near: commit within the time that is left, give the job back. An upload that would take
+ * longer is not waited for: it keeps the chain, and the program ends under it. Always false.
+ */
 static bool stop(struct runner_job *job)
 {
-    const struct clock_source *clock = job->env->clock;
-    int64_t start_ns = clock_mono_ns(clock);
-    const char *why = job->env->notice->why;
-    struct nero_err err;
-    enum nero_status status;
+    struct runner_upload_view view;
 
-    runner_backoff_reset(&job->backoff);
-    while ((status = checkpoint(job, SLOT_NOTICE, &err)) != NERO_OK) {
-        int64_t used_ms = (clock_mono_ns(clock) - start_ns) / 1000000;
-
-        if (status == NERO_STALE || status == NERO_CONFLICT) {
+    snapshot(job, SLOT_NOTICE);
+    runner_upload_hurry(job->upload);
+    for (;;) {
+        runner_upload_look(job->upload, &view);
+        note_commits(job, &view);
+        if (view.verdict != NERO_OK) {
+            end_uploads(job);
             return runner_job_overtaken(job);
         }
-        if (!err_is_retryable(status) || used_ms >= NOTICE_COMMIT_MS) {
-            log_line(LOG_WARN, "checkpoint.given_up", &job->where,
-                     "work since slot %" PRIu64 " is lost: %s", job->report.slot, err.message);
+        if (job->report.committed == job->units || !may_commit(job, &view)) {
             break;
         }
         runner_beat_touch(job->beat);
-        clock_sleep_ms(clock, runner_backoff_next_ms(&job->backoff));
+        runner_upload_wait_ms(job->upload, UPLOAD_SLICE_MS);
     }
-    return runner_job_finish_as(job, RUNNER_JOB_STOPPED, "stopped: %s", why);
+    if (job->report.committed != job->units) {
+        log_line(LOG_WARN, "checkpoint.given_up", &job->where,
+                 "work since slot %" PRIu64 " is lost: %.1f s are left, a commit takes %.1f s",
+                 job->report.slot, runner_notice_left_s(job->env->notice),
+                 view.on_its_way ? view.left_s : view.next_s);
+    }
+    job->abandoned = !runner_upload_finish(job->upload);
+    if (!job->abandoned) {
+        end_uploads(job);
+    }
+    return runner_job_finish_as(job, RUNNER_JOB_STOPPED, "stopped: %s", job->env->notice->why);
 }
 
 /* ---- between two units ---- */
@@ -125,20 +136,25 @@ static bool is_owner(const struct runner_job *job)
     return false;
 }
 
-/* Redis says the lease is gone, which proves nothing: ask the bucket, twice a lease time. */
-static bool probe(struct runner_job *job, int64_t now_ns)
+/* Redis says the lease is gone, which proves nothing: ask the bucket, twice a lease time. A commit
+ * that is on its way asks it anyhow. */
+static bool probe(struct runner_job *job)
 {
+    int64_t now_ns = clock_mono_ns(job->env->clock);
     struct nero_err err;
+    bool overtaken;
 
-    if (job->probed_ns != 0 &&
-        now_ns - job->probed_ns < (int64_t)job->claim->lease_ms * 1000000 / 2) {
+    if ((job->probed_ns != 0 &&
+         now_ns - job->probed_ns < (int64_t)job->claim->lease_ms * 1000000 / 2) ||
+        !runner_upload_borrow(job->upload)) {
         return true;
     }
     job->probed_ns = now_ns;
-    if (chain_refresh(job->chain, &err) != NERO_OK) {
-        return true; /* the append will tell */
-    }
-    if (chain_terminal(job->chain) != NULL || !is_owner(job)) {
+    overtaken = chain_refresh(job->chain, &err) == NERO_OK &&
+                (chain_terminal(job->chain) != NULL || !is_owner(job));
+    runner_upload_return(job->upload);
+    if (overtaken) {
+        end_uploads(job);
         return runner_job_overtaken(job);
     }
     return true;
@@ -146,26 +162,35 @@ static bool probe(struct runner_job *job, int64_t now_ns)
 
 static bool look_around(struct runner_job *job)
 {
-    int64_t now_ns = clock_mono_ns(job->env->clock);
+    struct runner_upload_view uploads;
     struct runner_beat_view view;
 
+    runner_upload_look(job->upload, &uploads);
+    note_commits(job, &uploads);
+    if (uploads.verdict != NERO_OK) {
+        end_uploads(job);
+        return runner_job_overtaken(job);
+    }
     runner_beat_look(job->beat, &view);
     if (view.drain) {
-        runner_notice_ask(job->env->notice, "drain");
+        runner_notice_ask(job->env->notice, "drain", RUNNER_NOTICE_DRAIN_MS);
     }
     if (runner_notice_stopping(job->env->notice)) {
         return stop(job);
     }
     if (view.cancel) {
+        end_uploads(job);
         return runner_job_finish_as(job, RUNNER_JOB_CANCELLED, "cancelled by the scheduler");
     }
-    if (view.lost && !probe(job, now_ns)) {
+    if (view.lost && !probe(job)) {
         return false;
     }
     if (view.checkpoint_now) {
-        return commit_now(job, SLOT_MANUAL, now_ns);
+        snapshot(job, SLOT_MANUAL);
+    } else if (is_due(job)) {
+        snapshot(job, SLOT_INTERVAL);
     }
-    return is_due(job, now_ns) ? commit_now(job, SLOT_INTERVAL, now_ns) : true;
+    return true;
 }
 
 /* ---- progress lines ---- */
@@ -204,6 +229,7 @@ static void report_unit(struct runner_job *job, const struct trainer_event *even
     if (training) {
         job->train_steps++;
         job->train_seconds += seconds;
+        interval_stepped(&job->interval, seconds);
     }
     if (seconds > 0) {
         double rate = images / seconds;
@@ -337,12 +363,20 @@ static bool unit_failed(struct runner_job *job, const struct nero_err *err)
     return runner_job_finish_as(job, RUNNER_JOB_FAILED, "%.190s", err->message);
 }
 
-bool runner_job_work(struct runner_job *job)
+/* From the restored trainer to the first unit. */
+static enum nero_status begin(struct runner_job *job, struct nero_err *err)
 {
-    struct trainer_event event = {0};
+    struct runner_upload_options options = {.chain = job->chain,
+                                            .owner = &job->owner,
+                                            .clock = job->env->clock,
+                                            .where = &job->where,
+                                            .seed = job->claim->nonce};
     uint64_t steps;
-    struct nero_err err;
 
+    if (runner_upload_start(&options, job->trainer, &job->upload, err) != NERO_OK) {
+        job->upload = NULL;
+        return err->status;
+    }
     trainer_expected(job->trainer, &steps, &job->report.epochs);
     if (job->report.epochs == 0 || job->report.epochs > job->spec.phenotype.learning.epochs_max) {
         job->report.epochs = job->spec.phenotype.learning.epochs_max;
@@ -351,20 +385,33 @@ bool runner_job_work(struct runner_job *job)
     job->report.accuracy = (double)NAN;
     job->report.seconds_left = -1;
     job->report.units = job->units;
-    job->report.committed = job->units_committed;
+    interval_init(&job->interval, &job->env->interval);
     job->start_ns = clock_mono_ns(job->env->clock);
     job->unit_ns = job->start_ns;
-    job->committed_ns = job->start_ns;
+    job->taken_ns = job->start_ns;
     runner_beat_tell(job->beat, &job->report);
+    return NERO_OK;
+}
+
+bool runner_job_work(struct runner_job *job)
+{
+    struct trainer_event event = {0};
+    struct nero_err err;
+
+    if (begin(job, &err) != NERO_OK) {
+        return runner_job_give_up(job, "prepare for checkpoints", &err);
+    }
     while (!event.done) {
         if (!look_around(job)) {
             return false;
         }
-        job->unit_ns = clock_mono_ns(job->env->clock); /* commits are no part of a unit */
+        job->unit_ns = clock_mono_ns(job->env->clock); /* snapshots are no part of a unit */
         if (trainer_advance(job->trainer, &event, &err) != NERO_OK) {
+            end_uploads(job);
             return unit_failed(job, &err);
         }
         report_unit(job, &event);
     }
+    end_uploads(job);
     return finish(job);
 }

@@ -346,8 +346,7 @@ static void run_claimed(struct loop *loop, struct member *member, struct queue_c
                              .data = loop->data,
                              .notice = loop->notice,
                              .clock = loop->clock,
-                             .checkpoint_units = options->checkpoint_units,
-                             .checkpoint_seconds = options->checkpoint_seconds,
+                             .interval = options->interval,
                              .beat_ms = options->beat_ms,
                              .stall_ms = options->stall_ms};
     enum runner_job_end end = runner_job_run(&env, claim);

@@ -8,6 +8,7 @@
 #define NERO_RUNNER_LOOP_H
 
 #include "nero/err.h"
+#include "nero/interval.h"
 #include "nero/keys.h"
 
 #include "runner_notice.h"
@@ -25,8 +26,7 @@ struct runner_loop_options {
     uint8_t token[KEYS_TOKEN_BYTES];
     bool has_root; /* check run records against this root key */
     struct key_public root;
-    uint64_t checkpoint_units;
-    double checkpoint_seconds;
+    struct interval_policy interval;
     uint32_t beat_ms; /* 0: a third of the lease */
     int64_t stall_ms;
     bool once;         /* end when nothing is ready */

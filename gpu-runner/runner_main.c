@@ -38,8 +38,9 @@ static const char examples[] =
 struct arguments {
     const char *redis, *store, *run, *backend, *join_token, *root_key, *cache;
     const char *log_level, *log_format;
-    uint64_t enrol_fd, checkpoint_steps, beat_ms, max_jobs;
-    double checkpoint_seconds, stall_seconds;
+    const char *checkpoint_interval;
+    uint64_t enrol_fd, beat_ms, max_jobs;
+    double grace_seconds, stall_seconds;
     bool once, version;
 };
 
@@ -60,10 +61,11 @@ static enum nero_status parse(struct arguments *a, int argc, char **argv, bool *
          65535},
         {"root-key", OPTIONS_STRING, "FILE", "check run records by this public root key",
          "NERO_ROOT_KEY", &a->root_key, 0},
-        {"checkpoint-steps", OPTIONS_U64, "N", "commit after N steps (default: time alone)",
-         "NERO_CHECKPOINT_STEPS", &a->checkpoint_steps, 0},
-        {"checkpoint-seconds", OPTIONS_DOUBLE, "T", "commit after T seconds (default 60)",
-         "NERO_CHECKPOINT_SECONDS", &a->checkpoint_seconds, 0},
+        {"checkpoint-interval", OPTIONS_STRING, "WHEN",
+         "auto, steps:N, seconds:T or overhead:P% (default auto)", "NERO_CHECKPOINT_INTERVAL",
+         &a->checkpoint_interval, 0},
+        {"stop-grace", OPTIONS_DOUBLE, "S", "from SIGTERM to the kill (default 10)",
+         "NERO_STOP_GRACE", &a->grace_seconds, 0},
         {"beat-ms", OPTIONS_U64, "MS", "renew the lease every MS (default: lease / 3)",
          "NERO_BEAT_MS", &a->beat_ms, 3600000},
         {"stall-timeout", OPTIONS_DOUBLE, "S",
@@ -110,8 +112,8 @@ static enum nero_status check(const struct arguments *a, struct nero_err *err)
                        "give either --join-token FILE or --enrol-fd N (see --help)");
     }
     /* Written so that NaN fails. */
-    if (!(a->checkpoint_seconds > 0 && a->checkpoint_seconds <= 1e6)) {
-        return err_set(err, NERO_INVALID, 0, "--checkpoint-seconds: between 0 and 1e6");
+    if (!(a->grace_seconds > 0 && a->grace_seconds <= 1e6)) {
+        return err_set(err, NERO_INVALID, 0, "--stop-grace: between 0 and 1e6");
     }
     if (!(a->stall_seconds > 0 && a->stall_seconds <= 1e6)) {
         return err_set(err, NERO_INVALID, 0, "--stall-timeout: between 0 and 1e6");
@@ -176,13 +178,14 @@ static enum nero_status make_options(const struct arguments *a, char cache[RUNNE
         .enrol_fd = a->enrol_fd == UINT64_MAX ? -1 : (int)a->enrol_fd,
         .has_token = a->join_token != NULL,
         .has_root = a->root_key != NULL,
-        .checkpoint_units = a->checkpoint_steps,
-        .checkpoint_seconds = a->checkpoint_seconds,
         .beat_ms = (uint32_t)a->beat_ms,
         .stall_ms = (int64_t)(a->stall_seconds * 1000),
         .once = a->once,
         .jobs_max = a->max_jobs,
     };
+    if (interval_parse(a->checkpoint_interval, &out->interval, err) != NERO_OK) {
+        return err_wrap(err, "--checkpoint-interval");
+    }
     if (out->has_root && keys_load_public(a->root_key, &out->root, err) != NERO_OK) {
         return err_wrap(err, "--root-key");
     }
@@ -195,7 +198,8 @@ int main(int argc, char **argv)
                                   .log_level = "info",
                                   .log_format = "text",
                                   .enrol_fd = UINT64_MAX,
-                                  .checkpoint_seconds = 60,
+                                  .checkpoint_interval = INTERVAL_TEXT,
+                                  .grace_seconds = RUNNER_NOTICE_GRACE_MS / 1000.0,
                                   .stall_seconds = 300};
     struct runner_loop_options options;
     struct runner_notice notice;
@@ -211,7 +215,8 @@ int main(int argc, char **argv)
     if (ended) {
         return ERR_EXIT_DONE;
     }
-    if (runner_notice_install(&notice, options.enrol_fd, &err) != NERO_OK ||
+    if (runner_notice_install(&notice, options.enrol_fd, (int64_t)(arguments.grace_seconds * 1000),
+                              &err) != NERO_OK ||
         runner_loop_run(&options, &notice, &err) != NERO_OK) {
         if (err.status == NERO_CANCELLED) {
             log_line(LOG_INFO, "runner.ended", NULL, "reason=\"%s\"", err.message);

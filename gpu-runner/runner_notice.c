@@ -22,12 +22,12 @@ static void on_signal(int number)
 }
 
 enum nero_status runner_notice_install(struct runner_notice *notice, int parent_fd,
-                                       struct nero_err *err)
+                                       int64_t grace_ms, struct nero_err *err)
 {
     struct sigaction action;
     static const int stops[] = {SIGTERM, SIGINT};
 
-    *notice = (struct runner_notice){.parent_fd = parent_fd};
+    *notice = (struct runner_notice){.parent_fd = parent_fd, .grace_ms = grace_ms};
     memset(&action, 0, sizeof action);
     (void)sigemptyset(&action.sa_mask);
     action.sa_handler = on_signal; /* no SA_RESTART: a sleep ends early */
@@ -62,19 +62,25 @@ bool runner_notice_stopping(struct runner_notice *notice)
         return true;
     }
     if (signal_asked != 0) {
-        runner_notice_ask(notice, signal_asked == SIGINT ? "SIGINT" : "SIGTERM");
+        runner_notice_ask(notice, signal_asked == SIGINT ? "SIGINT" : "SIGTERM", notice->grace_ms);
     } else if (notice->parent_fd >= 0 && parent_gone(notice->parent_fd)) {
-        runner_notice_ask(notice, "parent gone");
+        runner_notice_ask(notice, "parent gone", notice->grace_ms);
     }
     return notice->asked;
 }
 
-void runner_notice_ask(struct runner_notice *notice, const char *why)
+void runner_notice_ask(struct runner_notice *notice, const char *why, int64_t lead_ms)
 {
     if (!notice->asked) {
         notice->asked = true;
         notice->why = why;
+        notice->kill_ns = clock_mono_ns(clock_system()) + lead_ms * 1000000;
     }
+}
+
+double runner_notice_left_s(const struct runner_notice *notice)
+{
+    return (double)(notice->kill_ns - clock_mono_ns(clock_system())) * 1e-9;
 }
 
 bool runner_notice_sleep(struct runner_notice *notice, const struct clock_source *clock, int64_t ms)

@@ -15,23 +15,32 @@
 #include "nero/err.h"
 #include "nero/rng.h"
 
-enum { RUNNER_NOTICE_SLICE_MS = 100 };
+enum {
+    RUNNER_NOTICE_SLICE_MS = 100,
+    RUNNER_NOTICE_GRACE_MS = 10000, /* from SIGTERM to SIGKILL: Docker's default */
+    RUNNER_NOTICE_DRAIN_MS = 60000  /* for a drain order, which no kill follows */
+};
 
 struct runner_notice {
-    int parent_fd; /* -1: none */
-    bool asked;    /* sticky, whatever asked */
+    int parent_fd;    /* -1: none */
+    int64_t grace_ms; /* from a signal to the kill */
+    bool asked;       /* sticky, whatever asked */
     const char *why;
+    int64_t kill_ns; /* monotonic: when the kill is to be expected */
 };
 
 /* Install the signal handlers; SIGPIPE is ignored from here on. Errors: unavailable. */
 enum nero_status runner_notice_install(struct runner_notice *notice, int parent_fd,
-                                       struct nero_err *err);
+                                       int64_t grace_ms, struct nero_err *err);
 
 /* Cheap enough to be asked between any two steps. */
 bool runner_notice_stopping(struct runner_notice *notice);
 
-/* Ask oneself to stop (a drain order). */
-void runner_notice_ask(struct runner_notice *notice, const char *why);
+/* Ask oneself to stop (a drain order); a kill follows in lead_ms. */
+void runner_notice_ask(struct runner_notice *notice, const char *why, int64_t lead_ms);
+
+/* Seconds until the kill, after a stop was asked for. */
+double runner_notice_left_s(const struct runner_notice *notice);
 
 /* Sleep up to `ms`; true when a stop was asked for. */
 bool runner_notice_sleep(struct runner_notice *notice, const struct clock_source *clock,

@@ -490,11 +490,8 @@ static void take_preset(struct evaluate *evaluate)
 
     session->runners = session->runners > 0 ? session->runners : preset->runners;
     session->runners = session->runners > 0 ? session->runners : 1;
-    if (session->local.checkpoint_steps == 0) {
-        session->local.checkpoint_steps = preset->checkpoint_steps;
-    }
-    if (session->local.checkpoint_seconds == 0) {
-        session->local.checkpoint_seconds = preset->checkpoint_seconds;
+    if (session->local.checkpoint_interval == NULL) {
+        session->local.checkpoint_interval = preset->checkpoint_interval;
     }
     if (session->local.lease_ms == 0) {
         session->local.lease_ms = preset->lease_ms;

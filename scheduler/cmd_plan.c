@@ -22,6 +22,8 @@
  * SLOT_BYTES: a takeover, a checkpoint or a final slot with its envelope, without curve.
  */
 enum { PLAN_SAMPLES = 200, PLAN_DRAWS_MAX = 2000, PLAN_SLOT_BYTES = 700, PLAN_EPOCH_BYTES = 29 };
+
+#define PLAN_STALL_S_PER_BYTE 2e-10 /* of a copy in memory */
 #define PLAN_FLOPS_PER_SECOND 1e10
 
 /* Costs of one sampled individual at one budget. */
@@ -104,6 +106,27 @@ static uint64_t state_bytes(const struct phenotype *phenotype, const struct grap
     return 4 * (graph->trained_count * (2 + moments) + 2 * graph->stat_count);
 }
 
+/* How many there will be, those of the evaluation without new blobs in `slots`. */
+static void add_checkpoints(const struct preset *preset, const struct plan_cost *cost,
+                            double batches, double bytes, double *checkpoints, double *slots)
+{
+    struct interval_policy policy;
+    struct interval interval;
+    struct nero_err ignored;
+
+    if (interval_parse(preset->checkpoint_interval, &policy, &ignored) != NERO_OK) {
+        return; /* a preset has been checked */
+    }
+    if (policy.kind == INTERVAL_STEPS) {
+        *checkpoints = floor(cost->steps / (double)policy.steps);
+        *slots = batches / (double)policy.steps;
+        return;
+    }
+    interval_init(&interval, &policy);
+    interval_stalled(&interval, bytes * PLAN_STALL_S_PER_BYTE);
+    *checkpoints = floor(cost->seconds / interval_seconds(&interval));
+}
+
 static struct plan_cost cost_of(const struct preset *preset, const struct plan *plan,
                                 const struct phenotype *phenotype, const struct graph *graph,
                                 double amount)
@@ -124,14 +147,8 @@ static struct plan_cost cost_of(const struct preset *preset, const struct plan *
     cost.flops = cost.steps * step_flops + epochs * protocol->control_count * forward +
                  evaluation_forwards(protocol) * forward;
     cost.seconds = cost.flops / plan->flops_per_second;
-    if (preset->checkpoint_steps > 0) {
-        checkpoints = cost.steps / preset->checkpoint_steps;
-        slots = evaluation_batches(protocol, epochs) / preset->checkpoint_steps;
-    }
-    if (preset->checkpoint_seconds > 0) {
-        checkpoints = fmax(checkpoints, cost.seconds / preset->checkpoint_seconds);
-    }
-    checkpoints = floor(checkpoints);
+    add_checkpoints(preset, &cost, evaluation_batches(protocol, epochs),
+                    (double)state_bytes(phenotype, graph), &checkpoints, &slots);
     slots += checkpoints + 3; /* takeover, final, and the copy of it */
     cost.bytes = (checkpoints + 1) * (double)state_bytes(phenotype, graph) +
                  4.0 * (double)(graph->trained_count + graph->stat_count) +

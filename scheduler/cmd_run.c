@@ -124,12 +124,9 @@ static int start_run(const char *command, struct storage *store, const char *url
     key_pair_fini(&root);
     key_pair_fini(&run_key);
     session->runners = session->runners > 0 ? session->runners : preset->runners;
-    session->local.checkpoint_steps = session->local.checkpoint_steps > 0
-                                          ? session->local.checkpoint_steps
-                                          : preset->checkpoint_steps;
-    session->local.checkpoint_seconds = session->local.checkpoint_seconds > 0
-                                            ? session->local.checkpoint_seconds
-                                            : preset->checkpoint_seconds;
+    if (session->local.checkpoint_interval == NULL) {
+        session->local.checkpoint_interval = preset->checkpoint_interval;
+    }
     session->local.lease_ms =
         session->local.lease_ms > 0 ? session->local.lease_ms : preset->lease_ms;
     if (!session->json) {

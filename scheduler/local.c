@@ -102,7 +102,7 @@ static void exec_runner(const struct local_options *options, uint32_t number, in
 {
     char program[LOCAL_PATH_BYTES];
     char log[LOCAL_PATH_BYTES + 32];
-    char texts[8][LOCAL_PATH_BYTES];
+    char texts[7][LOCAL_PATH_BYTES];
     char *argv[LOCAL_ARGUMENTS_MAX] = {program};
     int count = 1;
     int out;
@@ -119,8 +119,7 @@ static void exec_runner(const struct local_options *options, uint32_t number, in
     (void)snprintf(texts[3], sizeof texts[3], "%d", fd);
     (void)snprintf(texts[4], sizeof texts[4], "%d", LOCAL_BEAT_MS);
     (void)snprintf(texts[5], sizeof texts[5], "%s", options->backend);
-    (void)snprintf(texts[6], sizeof texts[6], "%" PRIu64, options->checkpoint_steps);
-    (void)snprintf(texts[7], sizeof texts[7], "%" PRIu64, options->checkpoint_seconds);
+    (void)snprintf(texts[6], sizeof texts[6], "%s", options->checkpoint_interval);
     push_pair(argv, &count, "--redis", texts[0]);
     push_pair(argv, &count, "--store", texts[1]);
     push_pair(argv, &count, "--run", texts[2]);
@@ -129,11 +128,8 @@ static void exec_runner(const struct local_options *options, uint32_t number, in
     if (options->backend[0] != 0) {
         push_pair(argv, &count, "--backend", texts[5]);
     }
-    if (options->checkpoint_steps > 0) {
-        push_pair(argv, &count, "--checkpoint-steps", texts[6]);
-    }
-    if (options->checkpoint_seconds > 0) {
-        push_pair(argv, &count, "--checkpoint-seconds", texts[7]);
+    if (options->checkpoint_interval[0] != 0) {
+        push_pair(argv, &count, "--checkpoint-interval", texts[6]);
     }
     (void)snprintf(log, sizeof log, "%s/runner-%" PRIu32 ".log", options->log_folder, number);
     out = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);

@@ -32,8 +32,7 @@ struct local_options {
     const char *backend;    /* "" = the runner's default */
     const char *log_folder; /* the run's state folder */
     uint32_t runners;
-    uint64_t checkpoint_steps;   /* 0: the runner's default */
-    uint64_t checkpoint_seconds; /* 0: the runner's default */
+    const char *checkpoint_interval; /* "" = the runner's default */
 };
 
 struct local {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "nero/clock.h"
+#include "nero/interval.h"
 #include "nero/log.h"
 
 #include "live.h"
@@ -37,9 +38,16 @@ static enum nero_status start(struct local_run_state *state, struct storage *sto
                                   .backend = options->backend != NULL ? options->backend : "",
                                   .log_folder = folder,
                                   .runners = (uint32_t)options->runners,
-                                  .checkpoint_steps = options->checkpoint_steps,
-                                  .checkpoint_seconds = options->checkpoint_seconds};
+                                  .checkpoint_interval = options->checkpoint_interval != NULL
+                                                             ? options->checkpoint_interval
+                                                             : ""};
 
+    struct interval_policy ignored;
+
+    if (options->checkpoint_interval != NULL &&
+        interval_parse(options->checkpoint_interval, &ignored, err) != NERO_OK) {
+        return err_wrap(err, "--checkpoint-interval");
+    }
     if (local_folder(options->run, options->store_url, true, folder, err) != NERO_OK) {
         return err->status;
     }

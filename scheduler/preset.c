@@ -59,7 +59,8 @@ struct preset_protocol {
 };
 
 struct preset_run {
-    uint32_t runners, checkpoint_steps, checkpoint_seconds, lease_ms;
+    uint32_t runners, lease_ms;
+    char *checkpoint_interval;
 };
 
 struct preset_file {
@@ -154,7 +155,8 @@ static const cyaml_schema_field_t protocol_fields[] = {
 
 #define RUN(name) CYAML_FIELD_UINT(#name, OPTIONAL, struct preset_run, name)
 static const cyaml_schema_field_t run_fields[] = {
-    RUN(runners), RUN(checkpoint_steps), RUN(checkpoint_seconds), RUN(lease_ms), CYAML_FIELD_END};
+    RUN(runners), RUN(lease_ms),
+    TEXT("checkpoint_interval", struct preset_run, checkpoint_interval), CYAML_FIELD_END};
 
 static const cyaml_schema_field_t file_fields[] = {
     TEXT("dataset", struct preset_file, dataset),
@@ -178,45 +180,44 @@ static char default_cap[] = "seconds:1800";
 static char default_epsilon[] = "8/255";
 static char default_step[] = "2/255";
 
-static const struct preset_file file_defaults = {
-    .resume_policy = RUN_SAME_CLASS,
-    .numeric_class = default_class,
-    .search = {.strategy = RUN_EVOLVE,
-               .lineages = 1,
-               .generations = 100,
-               .lambda = 4,
-               .reevaluate_parent = true,
-               .rates = {.add_unit = 0.25,
-                         .replicate_unit = 0.35,
-                         .remove_unit = 0.25,
-                         .add_connection = 0.15,
-                         .remove_connection = 0.15,
-                         .mutate_unit = 0.15,
-                         .mutate_learning = 0.30,
-                         .train_longer = 0.10,
-                         .float_sigma = 0.15},
-               .learning_symbol = default_learning,
-               .beta = 4.0,
-               .warmup_threshold = 0.80,
-               .penalty = -1.0,
-               .budget = default_budget,
-               .budget_cap = default_cap,
-               .seed_genotype = default_seed_genotype},
-    .protocol = {.train_count = 43000,
-                 .control_count = 3500,
-                 .fitness_count = 3500,
-                 .attack = {.kind = JOB_ATTACK_FGSM,
-                            .epsilon = default_epsilon,
-                            .step_size = default_step,
-                            .steps = 7},
-                 .eval_batch = 128,
-                 .l2 = 5e-4,
-                 .bn_momentum = 0.99,
-                 .augment = true,
-                 .ill_fitted_share = 0.90,
-                 .on_timeout = JOB_SCORE_LAST,
-                 .time_check = JOB_CHECK_EPOCH},
-    .run = {.runners = 1, .checkpoint_seconds = 60, .lease_ms = 30000}};
+static const struct preset_file file_defaults = {.resume_policy = RUN_SAME_CLASS,
+                                                 .numeric_class = default_class,
+                                                 .search = {.strategy = RUN_EVOLVE,
+                                                            .lineages = 1,
+                                                            .generations = 100,
+                                                            .lambda = 4,
+                                                            .reevaluate_parent = true,
+                                                            .rates = {.add_unit = 0.25,
+                                                                      .replicate_unit = 0.35,
+                                                                      .remove_unit = 0.25,
+                                                                      .add_connection = 0.15,
+                                                                      .remove_connection = 0.15,
+                                                                      .mutate_unit = 0.15,
+                                                                      .mutate_learning = 0.30,
+                                                                      .train_longer = 0.10,
+                                                                      .float_sigma = 0.15},
+                                                            .learning_symbol = default_learning,
+                                                            .beta = 4.0,
+                                                            .warmup_threshold = 0.80,
+                                                            .penalty = -1.0,
+                                                            .budget = default_budget,
+                                                            .budget_cap = default_cap,
+                                                            .seed_genotype = default_seed_genotype},
+                                                 .protocol = {.train_count = 43000,
+                                                              .control_count = 3500,
+                                                              .fitness_count = 3500,
+                                                              .attack = {.kind = JOB_ATTACK_FGSM,
+                                                                         .epsilon = default_epsilon,
+                                                                         .step_size = default_step,
+                                                                         .steps = 7},
+                                                              .eval_batch = 128,
+                                                              .l2 = 5e-4,
+                                                              .bn_momentum = 0.99,
+                                                              .augment = true,
+                                                              .ill_fitted_share = 0.90,
+                                                              .on_timeout = JOB_SCORE_LAST,
+                                                              .time_check = JOB_CHECK_EPOCH},
+                                                 .run = {.runners = 1, .lease_ms = 30000}};
 
 /* ---- reading ---- */
 
@@ -468,6 +469,19 @@ static enum nero_status take_protocol(const struct preset_protocol *from, struct
     return take_attack(&from->attack, &out->attack, err);
 }
 
+static enum nero_status take_interval(const char *text, struct preset *out, struct nero_err *err)
+{
+    struct interval_policy ignored;
+
+    if (take_text("run.checkpoint_interval", text != NULL ? text : INTERVAL_TEXT,
+                  out->checkpoint_interval, sizeof out->checkpoint_interval, err) != NERO_OK) {
+        return err->status;
+    }
+    return interval_parse(out->checkpoint_interval, &ignored, err) == NERO_OK
+               ? NERO_OK
+               : err_wrap(err, "run.checkpoint_interval");
+}
+
 static enum nero_status take_file(const struct preset_file *file, struct preset *out,
                                   struct nero_err *err)
 {
@@ -478,14 +492,13 @@ static enum nero_status take_file(const struct preset_file *file, struct preset 
     out->has_seed = file->seed != NULL;
     record->seed = file->seed != NULL ? *file->seed : 0;
     out->runners = file->run.runners;
-    out->checkpoint_steps = file->run.checkpoint_steps;
-    out->checkpoint_seconds = file->run.checkpoint_seconds;
     out->lease_ms = file->run.lease_ms;
     if (out->lease_ms < 100 || out->lease_ms > 24 * 3600 * 1000) {
         return err_set(err, NERO_INVALID, 0, "run.lease_ms: %u; allowed: 100 to 86400000",
                        (unsigned)out->lease_ms);
     }
-    if (take_text("dataset", file->dataset, out->dataset, sizeof out->dataset, err) != NERO_OK ||
+    if (take_interval(file->run.checkpoint_interval, out, err) != NERO_OK ||
+        take_text("dataset", file->dataset, out->dataset, sizeof out->dataset, err) != NERO_OK ||
         take_text("numeric_class", file->numeric_class, record->numeric_class,
                   sizeof record->numeric_class, err) != NERO_OK ||
         take_search(&file->search, &record->search, err) != NERO_OK ||

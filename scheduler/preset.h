@@ -7,6 +7,7 @@
 #define NERO_PRESET_H
 
 #include "nero/bytes.h"
+#include "nero/interval.h"
 #include "nero/run.h"
 
 /* What the preset says beside the run record. Owned strings; preset_fini. */
@@ -20,8 +21,7 @@ struct preset {
     char dataset[256]; /* name or path of a data set, relative to the preset's folder */
     bool has_seed;     /* record.seed was given */
     uint32_t runners;  /* local runners of `run` */
-    uint32_t checkpoint_steps;
-    uint32_t checkpoint_seconds;
+    char checkpoint_interval[INTERVAL_TEXT_BYTES];
     uint32_t lease_ms;
 };
 

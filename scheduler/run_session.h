@@ -29,10 +29,8 @@ struct run_session {
      LOCAL_RUNNERS_MAX},                                                                       \
     {"backend", OPTIONS_STRING, "NAME", "what the local runners compute on: auto, cpu, ref",   \
      NULL, &(flags).backend, 0},                                                               \
-    {"checkpoint-steps", OPTIONS_U64, "N", "checkpoint every N training steps", NULL,          \
-     &(flags).local.checkpoint_steps, 0},                                                      \
-    {"checkpoint-seconds", OPTIONS_U64, "S", "checkpoint every S seconds", NULL,               \
-     &(flags).local.checkpoint_seconds, 0},                                                    \
+    {"checkpoint-interval", OPTIONS_STRING, "WHEN", "auto, steps:N, seconds:T, overhead:P%",   \
+     NULL, &(flags).local.checkpoint_interval, 0},                                             \
     {"lease-ms", OPTIONS_U64, "MS", "lease of a job without a heartbeat", NULL,                \
      &(flags).local.lease_ms, 3600000},                                                        \
     {"skip-audit", OPTIONS_FLAG, NULL, "do not audit at the end", NULL, &(flags).skip_audit,   \

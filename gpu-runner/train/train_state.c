@@ -18,7 +18,7 @@ static void image_fini(struct train_image *image)
 {
     free(image->floats);
     free(image->tensors);
-    free(image->targets);
+    free(image->places);
 }
 
 static bool is_statistic(const struct graph_param *param)
@@ -46,9 +46,7 @@ static void add_params(struct train_image *image, const struct graph *graph, con
             tensor->dims[d] = param->dims[d];
         }
         tensor->count = param->count;
-        tensor->data = array + param->offset;
-        image->targets[image->count] = array + param->offset;
-        image->count++;
+        image->places[image->count++] = array + param->offset;
     }
 }
 
@@ -60,61 +58,105 @@ static void add_meta(struct train_image *image, uint32_t floats)
     tensor->rank = 1;
     tensor->dims[0] = floats;
     tensor->count = floats;
-    tensor->data = image->meta;
-    image->targets[image->count++] = image->meta;
+    image->places[image->count++] = image->meta;
 }
 
+/* The floats that an image of its own memory has, or what of them is no array of the trainer's. */
+static float *image_allocate(struct train_image *image, size_t floats, size_t tensors,
+                             struct nero_err *err)
+{
+    memset(image, 0, sizeof(*image));
+    image->floats = mem_calloc(floats, sizeof(float));
+    image->tensors = mem_calloc(tensors, sizeof(*image->tensors));
+    image->places = mem_calloc(tensors, sizeof(*image->places));
+    if (image->floats == NULL || image->tensors == NULL || image->places == NULL) {
+        image_fini(image);
+        memset(image, 0, sizeof(*image));
+        (void)err_set(err, NERO_NO_MEMORY, 0, "training state: no memory");
+        return NULL;
+    }
+    return image->floats;
+}
+
+static size_t tensors_of(const struct graph *graph, const struct state_parts *parts)
+{
+    return (size_t)graph->param_count * (1 + parts->slots + parts->best) + parts->meta;
+}
+
+static size_t meta_floats_of(const struct state_parts *parts)
+{
+    return parts->meta ? train_meta_floats(parts->epoch_count) : 0;
+}
+
+/* The arrays are set: list the tensors in the order of the file. */
+static void image_list(struct train_image *image, const struct graph *graph,
+                       const struct state_parts *parts)
+{
+    static const char *const slot_prefix[2] = {"opt0.", "opt1."};
+
+    add_params(image, graph, "", image->trained, image->stats);
+    for (uint32_t s = 0; s < parts->slots; s++) {
+        add_params(image, graph, slot_prefix[s], image->slot[s], NULL);
+    }
+    image->device_count = image->count;
+    if (parts->best) {
+        add_params(image, graph, "best.", image->best_trained, image->best_stats);
+    }
+    if (parts->meta) {
+        add_meta(image, (uint32_t)meta_floats_of(parts));
+    }
+}
+
+/* An image with host memory of its own, to be filled from a file. */
 static enum nero_status image_init(struct train_image *image, const struct trainer *trainer,
                                    const struct state_parts *parts, struct nero_err *err)
 {
     const struct graph *graph = &trainer->graph;
     size_t trained = (size_t)graph->trained_count;
     size_t stats = (size_t)graph->stat_count;
-    size_t meta = parts->meta ? train_meta_floats(parts->epoch_count) : 0;
-    size_t floats = trained * (1 + parts->slots + parts->best) + stats * (1u + parts->best) + meta;
-    size_t tensors = (size_t)graph->param_count * (1 + parts->slots + parts->best) + parts->meta;
-    static const char *const slot_prefix[2] = {"opt0.", "opt1."};
-    float *next;
+    size_t floats = trained * (1 + parts->slots + parts->best) + stats * (1u + parts->best) +
+                    meta_floats_of(parts);
+    float *next = image_allocate(image, floats, tensors_of(graph, parts), err);
 
-    memset(image, 0, sizeof(*image));
-    image->floats = mem_calloc(floats, sizeof(float));
-    image->tensors = mem_calloc(tensors, sizeof(*image->tensors));
-    image->targets = mem_calloc(tensors, sizeof(*image->targets));
-    if (image->floats == NULL || image->tensors == NULL || image->targets == NULL) {
-        image_fini(image);
-        memset(image, 0, sizeof(*image));
-        return err_set(err, NERO_NO_MEMORY, 0, "training state: no memory");
+    if (next == NULL) {
+        return err->status;
     }
-    image->trained = image->floats;
+    image->trained = next;
     image->stats = image->trained + trained;
     next = image->stats + stats;
-    add_params(image, graph, "", image->trained, image->stats);
     for (uint32_t s = 0; s < parts->slots; s++) {
         image->slot[s] = next;
         next += trained;
-        add_params(image, graph, slot_prefix[s], image->slot[s], NULL);
     }
     if (parts->best) {
         image->best_trained = next;
         image->best_stats = next + trained;
         next += trained + stats;
-        add_params(image, graph, "best.", image->best_trained, image->best_stats);
     }
-    if (parts->meta) {
-        image->meta = next;
-        add_meta(image, (uint32_t)meta);
-    }
+    image->meta = next;
+    image_list(image, graph, parts);
     return NERO_OK;
 }
 
-static enum nero_status download(const struct trainer *trainer, float *to, const float *from,
-                                 uint64_t count, struct nero_err *err)
+/* An image of the trainer's own arrays; only the meta tensor has memory of its own. */
+static enum nero_status image_of(struct train_image *image, const struct trainer *trainer,
+                                 const struct state_parts *parts, struct nero_err *err)
 {
-    struct backend *backend = trainer->backend;
+    const struct graph *graph = &trainer->graph;
+    float *meta = image_allocate(image, meta_floats_of(parts), tensors_of(graph, parts), err);
 
-    return from == NULL || to == NULL
-               ? NERO_OK
-               : backend->ops->download(backend, to, from, count * sizeof(float), err);
+    if (meta == NULL) {
+        return err->status;
+    }
+    image->trained = trainer->trained;
+    image->stats = trainer->stats;
+    image->slot[0] = trainer->slot[0];
+    image->slot[1] = trainer->slot[1];
+    image->best_trained = trainer->best_trained;
+    image->best_stats = trainer->best_stats;
+    image->meta = meta;
+    image_list(image, graph, parts);
+    return NERO_OK;
 }
 
 static enum nero_status upload(struct trainer *trainer, float *to, const float *from,
@@ -150,36 +192,47 @@ static struct train_meta meta_of(const struct trainer *trainer)
         .epoch_count = progress->epoch_count};
 }
 
+/* Each tensor straight from where it lies to where it stays in the file: one copy in all. */
+static enum nero_status write_file(const struct trainer *trainer, const struct train_image *image,
+                                   struct bytes *out, struct nero_err *err)
+{
+    struct backend *backend = trainer->backend;
+    size_t start = out->bytes;
+    float *data;
+    enum nero_status status = safetensors_begin(image->tensors, image->count, out, &data, err);
+
+    for (uint32_t i = 0; i < image->count && status == NERO_OK; i++) {
+        size_t bytes = (size_t)image->tensors[i].count * sizeof(float);
+
+        if (i < image->device_count) {
+            status = backend->ops->download(backend, data, image->places[i], bytes, err);
+        } else {
+            memcpy(data, image->places[i], bytes);
+        }
+        data += image->tensors[i].count;
+    }
+    if (status != NERO_OK) {
+        out->bytes = start;
+    }
+    return status;
+}
+
 enum nero_status train_state_write(const struct trainer *trainer, struct bytes *out,
                                    struct nero_err *err)
 {
-    const struct graph *graph = &trainer->graph;
     struct train_meta meta = meta_of(trainer);
     struct state_parts parts = {.slots = slots_of(trainer),
                                 .best = meta.has_best,
                                 .meta = true,
                                 .epoch_count = meta.epoch_count};
     struct train_image image;
-    enum nero_status status = image_init(&image, trainer, &parts, err);
+    enum nero_status status = image_of(&image, trainer, &parts, err);
 
     if (status != NERO_OK) {
         return status;
     }
-    status = download(trainer, image.trained, trainer->trained, graph->trained_count, err);
-    if (status == NERO_OK) {
-        status = download(trainer, image.stats, trainer->stats, graph->stat_count, err);
-    }
-    for (uint32_t s = 0; s < parts.slots && status == NERO_OK; s++) {
-        status = download(trainer, image.slot[s], trainer->slot[s], graph->trained_count, err);
-    }
-    if (meta.has_best) {
-        memcpy(image.best_trained, trainer->best_trained, graph->trained_count * sizeof(float));
-        memcpy(image.best_stats, trainer->best_stats, graph->stat_count * sizeof(float));
-    }
     train_meta_write(&meta, trainer->progress.curve, image.meta);
-    if (status == NERO_OK) {
-        status = safetensors_write(image.tensors, image.count, out, err);
-    }
+    status = write_file(trainer, &image, out, err);
     image_fini(&image);
     return status;
 }
@@ -187,25 +240,42 @@ enum nero_status train_state_write(const struct trainer *trainer, struct bytes *
 enum nero_status train_state_write_weights(const struct trainer *trainer, struct bytes *out,
                                            struct nero_err *err)
 {
-    const struct graph *graph = &trainer->graph;
     struct state_parts parts = {0};
     struct train_image image;
-    enum nero_status status = image_init(&image, trainer, &parts, err);
+    enum nero_status status;
+
+    if (image_of(&image, trainer, &parts, err) != NERO_OK) {
+        return err->status;
+    }
+    if (trainer_scores_best(trainer)) {
+        image.count = 0;
+        add_params(&image, &trainer->graph, "", trainer->best_trained, trainer->best_stats);
+        image.device_count = 0; /* the best weights are kept in host memory */
+    }
+    status = write_file(trainer, &image, out, err);
+    image_fini(&image);
+    return status;
+}
+
+enum nero_status trainer_reserve(const struct trainer *trainer, struct bytes *state,
+                                 struct nero_err *err)
+{
+    struct state_parts parts = {.slots = slots_of(trainer),
+                                .best = trainer->best_trained != NULL,
+                                .meta = true,
+                                .epoch_count = RESULT_EPOCHS_MAX};
+    struct train_image image;
+    float *data;
+    enum nero_status status = image_of(&image, trainer, &parts, err);
 
     if (status != NERO_OK) {
         return status;
     }
-    if (trainer_scores_best(trainer)) {
-        memcpy(image.trained, trainer->best_trained, graph->trained_count * sizeof(float));
-        memcpy(image.stats, trainer->best_stats, graph->stat_count * sizeof(float));
-    } else {
-        status = download(trainer, image.trained, trainer->trained, graph->trained_count, err);
-        if (status == NERO_OK) {
-            status = download(trainer, image.stats, trainer->stats, graph->stat_count, err);
-        }
-    }
+    bytes_clear(state);
+    status = safetensors_begin(image.tensors, image.count, state, &data, err);
     if (status == NERO_OK) {
-        status = safetensors_write(image.tensors, image.count, out, err);
+        memset(state->data, 0, state->bytes); /* or the first snapshot pays for its pages */
+        bytes_clear(state);
     }
     image_fini(&image);
     return status;
@@ -230,7 +300,7 @@ static enum nero_status fill_image(struct train_image *image, const struct safet
                            "tensor %u is \"%s\", not \"%s\" of this network's shape", i, have->name,
                            want->name);
         }
-        memcpy(image->targets[i], have->data, (size_t)want->count * sizeof(float));
+        memcpy(image->places[i], have->data, (size_t)want->count * sizeof(float));
     }
     return NERO_OK;
 }

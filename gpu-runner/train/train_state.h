@@ -12,9 +12,10 @@
 #include "train/train_meta.h"
 #include "train/trainer_impl.h"
 
-/* A file's tensors laid out in host memory: filled before writing, or by reading. */
+/* A file's tensors and where each lies: in the trainer's arrays (to write a file), or in host
+ * memory of the image's own (read from a file). */
 struct train_image {
-    float *floats; /* all of the following; owned */
+    float *floats; /* owned: all of the following, or meta alone */
     float *trained;
     float *stats;
     float *slot[2];
@@ -22,8 +23,9 @@ struct train_image {
     float *best_stats;
     float *meta;
     uint32_t count;
+    uint32_t device_count; /* so many of the first are in backend memory, if the trainer's */
     struct safetensors_tensor *tensors; /* owned */
-    float **targets;                    /* by tensor: where its data lies in floats; owned */
+    float **places;                     /* by tensor; owned */
 };
 
 /* A state file, read and checked; nothing of the trainer is touched yet. */

@@ -81,10 +81,15 @@ enum nero_status trainer_advance(struct trainer *trainer, struct trainer_event *
 
 /*
  * Copy the present state. progress: initialised by the caller, replaced; state: cleared, then the
- * safetensors file. Only between calls of trainer_advance.
+ * safetensors file. Only between calls of trainer_advance. Each tensor is copied once, into memory
+ * that is there already if the buffer was reserved.
  */
 enum nero_status trainer_snapshot(const struct trainer *trainer, struct progress *progress,
                                   struct bytes *state, struct nero_err *err);
+
+/* Give `state` room for the largest snapshot there can be, all its pages touched. */
+enum nero_status trainer_reserve(const struct trainer *trainer, struct bytes *state,
+                                 struct nero_err *err);
 
 /* Go on from a snapshot instead of from the start; before the first advance. Errors: corrupt,
  * invalid (another network), version (another numeric class). */

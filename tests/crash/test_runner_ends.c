@@ -19,9 +19,10 @@
 
 static struct world world;
 
-static const char *const once[] = {"--once", "--checkpoint-steps", "5", NULL};
-static const char *const quick_stall[] = {"--once", "--checkpoint-steps", "50", "--stall-timeout",
-                                          "1.5",    "--beat-ms",          "50", NULL};
+static const char *const once[] = {"--once", "--checkpoint-interval", "steps:5", NULL};
+static const char *const quick_stall[] = {
+    "--once", "--checkpoint-interval", "steps:50", "--stall-timeout", "1.5", "--beat-ms", "50",
+    NULL};
 
 static int open_world(void **state)
 {
@@ -150,7 +151,7 @@ static void test_runner_ends__drained_runner_gives_back_and_leaves(void **state)
 /* The note has the form that the scheduler shows; the checkpoint that is asked for is written. */
 static void test_runner_ends__beat_tells_progress_and_takes_orders(void **state)
 {
-    static const char *const rarely[] = {"--once", NULL};
+    static const char *const rarely[] = {"--once", "--checkpoint-interval", "seconds:900", NULL};
     struct queue_job_info info;
     struct nero_err err = {0};
     unsigned epoch;
@@ -305,7 +306,7 @@ static void test_runner_ends__help_and_version(void **state)
     world_begin_run(&world, "epochs:2", NULL);
     world_start(&world, 0, help);
     assert_int_equal(world_wait_end(&world, 0, 5000), 0);
-    assert_true(world_log_has(&world, 0, "--checkpoint-seconds"));
+    assert_true(world_log_has(&world, 0, "--checkpoint-interval"));
     assert_true(world_log_has(&world, 0, "NERO_STORE"));
     assert_true(world_log_has(&world, 0, "Exit status"));
     world_start(&world, 0, version);
@@ -318,7 +319,7 @@ static void test_runner_ends__help_and_version(void **state)
 static void test_runner_ends__bad_input_ends_with_2(void **state)
 {
     static const char *const cases[][4] = {
-        {"--checkpoint-seconds", "nan", NULL},
+        {"--checkpoint-interval", "seconds:nan", NULL},
         {"--no-such-option", NULL},
         {"--backend", "abacus", NULL},
         {"--join-token", "/dev/null", NULL},

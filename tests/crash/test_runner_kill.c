@@ -23,9 +23,9 @@
 static struct world world;
 static struct bytes expected;
 
-static const char *const often[] = {"--once", "--checkpoint-steps", "5", NULL};
-static const char *const always[] = {"--once", "--checkpoint-steps", "1", NULL};
-static const char *const at_ease[] = {"--once", NULL};
+static const char *const often[] = {"--once", "--checkpoint-interval", "steps:5", NULL};
+static const char *const always[] = {"--once", "--checkpoint-interval", "steps:1", NULL};
+static const char *const at_ease[] = {"--once", "--checkpoint-interval", "seconds:900", NULL};
 
 static int open_world(void **state)
 {

@@ -76,7 +76,7 @@ fi
 
 # ---- seeds ----
 evaluate=(nero-sched evaluate "$genotype" "${preset[@]}" --budget epochs:12 --runners 2)
-"${evaluate[@]}" --seeds 3 --name noise --checkpoint-steps 1 >"$work/stopped.out" 2>&1 &
+"${evaluate[@]}" --seeds 3 --name noise --checkpoint-interval steps:1 >"$work/stopped.out" 2>&1 &
 pid=$!
 sleep 1
 kill -INT "$pid"

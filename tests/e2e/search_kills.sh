@@ -41,7 +41,7 @@ children() { # PID NAME
 }
 
 serve() { # ARGUMENTS: start nero-sched in the background
-  nero-sched "$@" --checkpoint-steps 1 --lease-ms 1000 >>"$work/storm.out" 2>&1 &
+  nero-sched "$@" --checkpoint-interval steps:1 --lease-ms 1000 >>"$work/storm.out" 2>&1 &
   sched_pid=$!
 }
 

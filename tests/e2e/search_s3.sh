@@ -45,7 +45,7 @@ cmp "$work/file.csv" "$work/s3.csv" || fail "other outcomes on s3:// than on fil
 
 # ---- kills ----
 serve() { # ARGUMENTS: start nero-sched in the background
-  nero-sched "$@" --store "$store" --checkpoint-steps 1 --lease-ms 1000 >>"$work/storm.out" 2>&1 &
+  nero-sched "$@" --store "$store" --checkpoint-interval steps:1 --lease-ms 1000 >>"$work/storm.out" 2>&1 &
   sched_pid=$!
 }
 

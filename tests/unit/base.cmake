@@ -1,4 +1,4 @@
-foreach(stem bytes clock conf err hash mem options rng)
+foreach(stem bytes clock conf err hash interval mem options rng)
   nero_test(test_${stem} SOURCES test_${stem}.c LINK nero_base LABEL quick)
 endforeach()
 foreach(stem log thread)

@@ -8,6 +8,9 @@ target_link_libraries(test_tiny_run PUBLIC nero_queue nero_storage nero_codec ne
 nero_test(test_enrol SOURCES test_enrol.c LINK test_tiny_run LABEL quick)
 nero_test(test_runner_beat SOURCES test_runner_beat.c LINK nero_runner test_tiny_run
   LABEL "quick;threads")
+nero_test(test_runner_upload
+  SOURCES test_runner_upload.c ../support/evaluation.c ../support/small_cifar.c ../support/tiny_net.c
+  LINK nero_runner test_tiny_run LABEL "quick;threads" TIMEOUT 120)
 foreach(stem ckpt data)
   nero_test(test_runner_${stem} SOURCES test_runner_${stem}.c LINK nero_runner test_tiny_run
     LABEL quick)

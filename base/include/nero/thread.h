@@ -36,6 +36,9 @@ enum nero_status thread_start(struct thread *thread, const char *name, thread_fn
 /* Wait for its end. Does nothing on one that was not started or has been joined. */
 void thread_join(struct thread *thread);
 
+/* The calling thread gets what processor time others leave; it cannot be taken back. */
+void thread_lower_priority(void);
+
 /* A mutex and one condition. Not recursive. */
 struct thread_monitor {
     pthread_mutex_t mutex;

@@ -27,7 +27,15 @@ struct safetensors_tensor {
     const float *data; /* little-endian float32; borrowed */
 };
 
-/* Append the file. Errors: invalid (name, duplicate), too_big, no_memory. */
+/*
+ * Append the file but for its data, and say where they go: the caller copies each tensor's floats
+ * there, dense and in order; the tensors' own `data` is not looked at. `out` must end at a multiple
+ * of 4. Errors: invalid (name, duplicate), too_big, no_memory.
+ */
+enum nero_status safetensors_begin(const struct safetensors_tensor *tensors, uint32_t count,
+                                   struct bytes *out, float **data, struct nero_err *err);
+
+/* Append the file. Errors: as safetensors_begin. */
 enum nero_status safetensors_write(const struct safetensors_tensor *tensors, uint32_t count,
                                    struct bytes *out, struct nero_err *err);
 
