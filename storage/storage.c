@@ -11,16 +11,6 @@
 /* How often create_once creates again when the object that was in the way is gone. */
 enum { CREATE_TRIES_MAX = 4, ETAG_HASH_BYTES = 16, LIST_ENTRIES_FIRST = 16 };
 
-static enum nero_status open_no_driver(const char *url, const char *place, bool create,
-                                       struct storage **out, struct nero_err *err)
-{
-    (void)place;
-    (void)create;
-    (void)out;
-    return err_set(err, NERO_INVALID, 0,
-                   "store '%s': this build has no libs3 driver; use s3://bucket/prefix", url);
-}
-
 /* The first row whose prefix fits is taken. */
 static const struct storage_scheme {
     const char *prefix;
@@ -29,7 +19,7 @@ static const struct storage_scheme {
     {"mem:", storage_mem_open},
     {"file://", storage_dir_open},
     {"s3://", storage_s3_open},
-    {"s3+libs3://", open_no_driver},
+    {"s3+libs3://", storage_libs3_open},
 };
 
 enum nero_status storage_open(const char *url, bool create, struct storage **out,
@@ -174,13 +164,31 @@ enum nero_status storage_put(struct storage *store, const char *key, struct byte
     return with_context(store, "put", key, status, err);
 }
 
+void storage_promise_single_writer(struct storage *store)
+{
+    store->single_writer = true;
+}
+
+/* A create by somebody between the two would be lost: see storage_promise_single_writer. */
+static enum nero_status look_and_put(struct storage *store, const char *key, struct bytes_view body,
+                                     struct nero_err *err)
+{
+    enum nero_status status = store->ops->head(store->self, key, NULL, err);
+
+    if (status == NERO_NOT_FOUND) {
+        return store->ops->put(store->self, key, body, err);
+    }
+    return status == NERO_OK ? err_set(err, NERO_EXISTS, 0, "it exists") : status;
+}
+
 enum nero_status storage_put_if_absent(struct storage *store, const char *key,
                                        struct bytes_view body, struct nero_err *err)
 {
     enum nero_status status = storage_check_key(key, err);
 
     if (status == NERO_OK) {
-        status = store->ops->put_if_absent(store->self, key, body, err);
+        status = store->single_writer ? look_and_put(store, key, body, err)
+                                      : store->ops->put_if_absent(store->self, key, body, err);
     }
     return with_context(store, "create", key, status, err);
 }

@@ -11,6 +11,7 @@ struct storage {
     const struct storage_ops *ops;
     void *self;
     char url[STORAGE_URL_BYTES_MAX];
+    bool single_writer; /* storage_promise_single_writer */
 };
 
 /* Opens one scheme. `place` is what follows the scheme in `url`. */
@@ -20,6 +21,7 @@ typedef enum nero_status storage_open_fn(const char *url, const char *place, boo
 storage_open_fn storage_mem_open;
 storage_open_fn storage_dir_open;
 storage_open_fn storage_s3_open;
+storage_open_fn storage_libs3_open;
 
 /* ETag of the stores that make their own: 128 bits of a content hash in hex. */
 void storage_etag(char out[STORAGE_ETAG_BYTES_MAX], struct bytes_view body);

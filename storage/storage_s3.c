@@ -388,6 +388,16 @@ void storage_s3_start_after(const char *start_after, char out[STORAGE_KEY_BYTES_
     out[i] = 0;
 }
 
+bool storage_s3_begins_keys(const char *prefix)
+{
+    size_t i = 0;
+
+    while (i < STORAGE_KEY_BYTES_MAX && is_key_byte((unsigned char)prefix[i])) {
+        i++;
+    }
+    return prefix[i] == 0;
+}
+
 struct listing {
     const char *store_prefix;
     size_t store_prefix_bytes;
@@ -509,10 +519,8 @@ static enum nero_status s3_list(void *self, const char *prefix, const char *star
     char name[STORAGE_S3_NAME_BYTES];
     struct storage_s3 *s3 = self;
 
-    for (size_t i = 0; prefix[i] != 0; i++) {
-        if (!is_key_byte((unsigned char)prefix[i]) || i >= STORAGE_KEY_BYTES_MAX) {
-            return NERO_OK; /* no key begins so */
-        }
+    if (!storage_s3_begins_keys(prefix)) {
+        return NERO_OK;
     }
     storage_s3_start_after(start_after, key);
     storage_s3_name(s3, prefix, name);

@@ -44,6 +44,9 @@ void storage_s3_name(const struct storage_s3 *s3, const char *key, char out[STOR
  */
 void storage_s3_start_after(const char *start_after, char out[STORAGE_KEY_BYTES_MAX + 2]);
 
+/* Whether a key can begin with `prefix`. */
+bool storage_s3_begins_keys(const char *prefix);
+
 /* put of a large body. Errors: as the put of struct storage_ops. */
 enum nero_status storage_s3_put_parts(struct storage_s3 *s3, const char *name,
                                       struct bytes_view body, struct nero_err *err);

@@ -15,7 +15,17 @@ bool contract_is_file(void)
 
 bool contract_is_s3(void)
 {
-    return strncmp(contract_url, "s3://", 5) == 0;
+    return strncmp(contract_url, "s3", 2) == 0;
+}
+
+bool contract_is_libs3(void)
+{
+    return strncmp(contract_url, "s3+libs3", 8) == 0;
+}
+
+bool contract_can(enum storage_capability capability)
+{
+    return (storage_capabilities(contract.store) & (unsigned)capability) != 0;
 }
 
 static struct rgw gateway;

@@ -24,13 +24,17 @@ struct contract {
 extern struct contract contract;
 
 /*
- * mem:, file:///parent, where each test gets a folder of its own, or s3://bucket in a gateway of
- * the program's own, where each test gets a prefix.
+ * mem:, file:///parent, where each test gets a folder of its own, or s3://bucket or
+ * s3+libs3://bucket in a gateway of the program's own, where each test gets a prefix.
  */
 extern const char *contract_url;
 
 bool contract_is_file(void);
-bool contract_is_s3(void);
+bool contract_is_s3(void); /* through either client */
+bool contract_is_libs3(void);
+
+/* Whether the store declares the capability; a test of one that it lacks ends with that. */
+bool contract_can(enum storage_capability capability);
 
 /* Run a group of tests on the store that the program's argument names. */
 #define CONTRACT_RUN(argc, argv, tests)              \

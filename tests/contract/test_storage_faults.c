@@ -22,6 +22,14 @@
 
 enum { OPERATIONS = 8 };
 
+static bool is_declared(int operation)
+{
+    bool creates = operation == 1 || operation == 3;
+
+    return (!creates || contract_can(STORAGE_CAN_CREATE)) &&
+           (operation != 2 || contract_can(STORAGE_CAN_MATCH));
+}
+
 static enum nero_status operate(struct storage *store, int operation, const char *etag,
                                 struct nero_err *err)
 {
@@ -94,7 +102,7 @@ static void test_storage__every_failed_allocation_changes_nothing(void **state)
 
     (void)state;
     for (int operation = 0; operation < OPERATIONS; operation++) {
-        int fired = 1;
+        int fired = is_declared(operation) ? 1 : 0;
 
         for (long skip = 0; fired > 0; skip++) {
             enum nero_status status;
@@ -127,7 +135,7 @@ static void test_storage__faults_leave_one_of_two_states(void **state)
     (void)wrap_fault(&control);
     for (int operation = 0; operation < OPERATIONS; operation++) {
         for (int when = STORAGE_FAULT_BEFORE; when <= STORAGE_FAULT_AFTER; when++) {
-            uint64_t fired = 1;
+            uint64_t fired = is_declared(operation) ? 1 : 0;
 
             for (uint64_t nth = 1; fired > 0; nth++) {
                 enum nero_status status;
@@ -180,7 +188,7 @@ static void test_storage__retries_hide_every_single_fault(void **state)
                      NERO_OK);
     for (int operation = 0; operation < OPERATIONS; operation++) {
         for (int when = STORAGE_FAULT_BEFORE; when <= STORAGE_FAULT_AFTER; when++) {
-            for (uint64_t nth = 1; nth <= 3; nth++) {
+            for (uint64_t nth = 1; nth <= 3 && is_declared(operation); nth++) {
                 restore(etag);
                 storage_fault_set(control,
                                   (struct storage_fault_plan){.nth = nth,

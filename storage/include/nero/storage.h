@@ -104,6 +104,13 @@ enum nero_status storage_from_ops(const struct storage_ops *ops, void *self, con
 const char *storage_url(const struct storage *store);
 unsigned storage_capabilities(const struct storage *store);
 
+/*
+ * The caller promises that from here on no two writers create one key at the same time: create then
+ * looks first and puts when the key is absent. The one way to create on a store without
+ * STORAGE_CAN_CREATE, or on one that lies about it. Thread: before the store is shared.
+ */
+void storage_promise_single_writer(struct storage *store);
+
 /* By how much the store's clock is ahead of ours, by its last answer and to half a second. False
  * where it has none of its own or has not told it. */
 bool storage_clock_ahead(const struct storage *store, int64_t *ahead_ms);
@@ -115,7 +122,10 @@ enum nero_status storage_check_key(const char *key, struct nero_err *err);
 enum nero_status storage_put(struct storage *store, const char *key, struct bytes_view body,
                              struct nero_err *err);
 
-/* Create; exists when the key is there, whatever its content. Errors: as storage_put. */
+/*
+ * Create; exists when the key is there, whatever its content. Errors: as storage_put; invalid on a
+ * store without STORAGE_CAN_CREATE (see storage_promise_single_writer).
+ */
 enum nero_status storage_put_if_absent(struct storage *store, const char *key,
                                        struct bytes_view body, struct nero_err *err);
 
@@ -126,7 +136,10 @@ enum nero_status storage_put_if_absent(struct storage *store, const char *key,
 enum nero_status storage_create_once(struct storage *store, const char *key, struct bytes_view body,
                                      struct nero_err *err);
 
-/* Replace when the ETag is still `etag`: conflict otherwise, not_found on a missing key. */
+/*
+ * Replace when the ETag is still `etag`: conflict otherwise, not_found on a missing key. Errors: as
+ * storage_put; invalid on a store without STORAGE_CAN_MATCH.
+ */
 enum nero_status storage_put_if_match(struct storage *store, const char *key,
                                       struct bytes_view body, const char *etag,
                                       struct nero_err *err);
