@@ -524,13 +524,27 @@ static enum nero_status check_put(const struct exchange *exchange, struct nero_e
                          "its ETag '%.40s' is not the MD5 of what was sent, %s", answer.etag, own);
 }
 
+/*
+ * Of an answer that breaks off in its headers libs3 shows what has come. Then the ETag is missing,
+ * or the length is and counts as 0, which only an empty object has.
+ */
+static enum nero_status check_headers(const struct libs3_answer *answer, struct nero_err *err)
+{
+    static const char md5_of_nothing[] = "d41d8cd98f00b204e9800998ecf8427e";
+    bool whole = answer->etag[0] != 0 &&
+                 (answer->bytes > 0 || strcasecmp(answer->etag, md5_of_nothing) == 0);
+
+    return whole ? NERO_OK
+                 : err_set(err, NERO_UNAVAILABLE, 0, "an answer without an ETag or a length");
+}
+
 static enum nero_status check_get(const struct exchange *exchange, struct nero_err *err)
 {
     const struct libs3_answer *answer = exchange->answer;
     char own[MD5_HEX_BYTES];
 
-    if (answer->etag[0] == 0) {
-        return err_set(err, NERO_CORRUPT, 0, "an answer without an ETag");
+    if (check_headers(answer, err) != NERO_OK) {
+        return err->status;
     }
     if (exchange->received != answer->bytes) {
         return err_set(err, NERO_UNAVAILABLE, 0, "cut after %llu of %llu bytes",
@@ -553,7 +567,7 @@ static enum nero_status judge(const struct exchange *exchange, struct nero_err *
     if (exchange->refused != NERO_OK) {
         return exchange->refused;
     }
-    exchange->answer->no_bucket = exchange->status == S3StatusErrorNoSuchBucket;
+    exchange->answer->status = exchange->status;
     if (exchange->status != S3StatusOK) {
         return err_set(err, libs3_status(exchange->status, write), 0, "libs3: %s%s",
                        S3_get_status_name(exchange->status), exchange->message);
@@ -569,9 +583,7 @@ static enum nero_status judge(const struct exchange *exchange, struct nero_err *
     case LIBS3_GET:
         return check_get(exchange, err);
     case LIBS3_HEAD:
-        return exchange->answer->etag[0] != 0
-                   ? NERO_OK
-                   : err_set(err, NERO_CORRUPT, 0, "an answer without an ETag");
+        return check_headers(exchange->answer, err);
     default:
         return NERO_OK;
     }

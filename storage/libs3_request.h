@@ -57,13 +57,13 @@ struct libs3_answer {
     uint64_t bytes;                    /* of the body; head: of the object */
     char etag[STORAGE_ETAG_BYTES_MAX]; /* without quotes */
     bool truncated;                    /* list: says that there are more */
-    bool no_bucket;                    /* the refusal was NoSuchBucket */
+    S3Status status;                   /* as libs3 says it */
 };
 
 /*
  * ok: answered, and all that can be compared has been: of a put the ETag with the body's MD5 (by a
- * HEAD where libs3 does not show it), of a get the length and, where its ETag is an MD5, that. A list may lack names at its end: see
- * DESIGN.md. Errors: those of the table there.
+ * HEAD where libs3 does not show it), of a get the length and, where its ETag is an MD5, that. A
+ * list may lack names at its end: see DESIGN.md. Errors: those of the table there.
  */
 enum nero_status libs3_send(struct libs3_client *client, const struct libs3_call *call,
                             struct libs3_answer *answer, struct nero_err *err);

@@ -70,19 +70,6 @@ static enum nero_status libs3_put_if_match(void *self, const char *key, struct b
     return err_set(err, NERO_INVALID, 0, "libs3 cannot put on the condition of an ETag");
 }
 
-static enum nero_status libs3_remove(void *self, const char *key, struct nero_err *err)
-{
-    struct storage_libs3 *libs3 = self;
-    char name[STORAGE_S3_NAME_BYTES];
-    struct libs3_call call = {.verb = LIBS3_DELETE, .name = name};
-    struct libs3_answer answer;
-    enum nero_status status;
-
-    name_of(libs3, key, name);
-    status = libs3_send(libs3->client, &call, &answer, err);
-    return status == NERO_NOT_FOUND ? NERO_OK : status;
-}
-
 /* ---- reading ---- */
 
 static enum nero_status get_part(struct storage_libs3 *libs3, const char *name, uint64_t offset,
@@ -110,17 +97,15 @@ static enum nero_status look_up(struct storage_libs3 *libs3, const char *name,
     struct libs3_answer ignored;
     struct bytes byte;
 
-    if (status != NERO_UNAVAILABLE && status != NERO_NOT_FOUND) {
+    if (answer->status != S3StatusHttpErrorNotFound) {
         return status;
     }
     bytes_init(&byte, 1);
-    if (get_part(libs3, name, 0, 1, NULL, 1, &byte, &ignored, err) == NERO_OK) {
-        status = err_set(err, NERO_UNAVAILABLE, 0, "a HEAD fails, a GET succeeds");
-    } else {
-        status = err->status;
-    }
+    status = get_part(libs3, name, 0, 1, NULL, 1, &byte, &ignored, err);
     bytes_fini(&byte);
-    return status;
+    return status == NERO_NOT_FOUND || err_is_retryable(status)
+               ? status
+               : err_set(err, NERO_UNAVAILABLE, 404, "not found by a HEAD, yet by a GET");
 }
 
 static enum nero_status libs3_head(void *self, const char *key, struct storage_info *out,
@@ -200,6 +185,33 @@ static enum nero_status libs3_get_range(void *self, const char *key, uint64_t of
     return status;
 }
 
+/* ---- removing ---- */
+
+/* libs3 shows a removal whose answer breaks off as a success: looked up, like a put. */
+static enum nero_status libs3_remove(void *self, const char *key, struct nero_err *err)
+{
+    struct storage_libs3 *libs3 = self;
+    char name[STORAGE_S3_NAME_BYTES];
+    struct libs3_call call = {.verb = LIBS3_DELETE, .name = name};
+    struct libs3_answer answer;
+    enum nero_status status;
+
+    name_of(libs3, key, name);
+    status = libs3_send(libs3->client, &call, &answer, err);
+    if (status != NERO_OK) {
+        return status == NERO_NOT_FOUND ? NERO_OK : status;
+    }
+    status = look_up(libs3, name, &answer, err);
+    if (status == NERO_NOT_FOUND) {
+        return NERO_OK;
+    }
+    if (status == NERO_OK) {
+        return err_set(err, NERO_UNKNOWN, 0, "it is there after its removal");
+    }
+    err->status = NERO_UNKNOWN;
+    return err_wrap(err, "look what became of it");
+}
+
 /* ---- listing ---- */
 
 /* One answer's names greater than `marker`, which may lack some at its end. */
@@ -262,6 +274,7 @@ static enum nero_status find_end(struct walk *walk, bool *end, struct nero_err *
         if (status == NERO_OK && next.count == 0) {
             status = libs3_send(walk->libs3->client, &put, &answer, err);
             if (status != NERO_OK) {
+                err->status = status == NERO_UNKNOWN ? NERO_UNAVAILABLE : status;
                 return err_wrap(err, "mark the end of the keys, without which no listing can be "
                                      "proven complete");
             }
@@ -406,7 +419,7 @@ static enum nero_status look_for_bucket(struct storage_libs3 *libs3, bool *absen
     enum nero_status status = libs3_send(libs3->client, &look, &answer, err);
 
     storage_list_fini(&names);
-    *absent = status != NERO_OK && answer.no_bucket;
+    *absent = status != NERO_OK && answer.status == S3StatusErrorNoSuchBucket;
     return status;
 }
 

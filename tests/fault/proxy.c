@@ -129,6 +129,19 @@ static bool append(struct bytes *message, const void *data, size_t bytes)
     return bytes_append(message, data, bytes, &err) == NERO_OK;
 }
 
+/* What a client waits for that asks first. Gone then: the gateway is sent all at once. */
+static bool tell_to_go_on(int fd, const struct bytes *request, size_t head)
+{
+    static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    char *expect = find_header(request, head, "Expect");
+
+    if (expect == NULL) {
+        return true;
+    }
+    memcpy(expect - strlen("Expect:"), "X-Done:", strlen("Expect:"));
+    return send_all(fd, (const uint8_t *)go_on, sizeof go_on - 1);
+}
+
 /* A whole request. */
 static bool read_request(const struct proxy *proxy, int fd, struct bytes *request)
 {
@@ -147,6 +160,9 @@ static bool read_request(const struct proxy *proxy, int fd, struct bytes *reques
             const char *length = find_header(request, head, "Content-Length");
 
             wanted = head + (length != NULL ? (size_t)strtoull(length, NULL, 10) : 0);
+            if (!tell_to_go_on(fd, request, head)) {
+                break;
+            }
         }
     }
     free(chunk);
