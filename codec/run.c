@@ -38,7 +38,7 @@ static void rates_fields(struct record *r, struct run_rates *rates)
 
 static void search_fields(struct record *r, struct run_search *search)
 {
-    record_group(r, "search", 16);
+    record_group(r, "search", 17);
     record_u32(r, "lineages", &search->lineages, 1, RUN_LINEAGES_MAX);
     record_u32(r, "generations", &search->generations, 1, RUN_GENERATIONS_MAX);
     record_u32(r, "lambda", &search->lambda, 1, RUN_LAMBDA_MAX);
@@ -64,6 +64,7 @@ static void search_fields(struct record *r, struct run_search *search)
     record_u64(r, "budget_cap", &search->budget_cap, search->budget.amount, UINT64_MAX);
     record_u32(r, "redraws", &search->redraws, 0, RUN_REDRAWS_MAX);
     record_bool(r, "score_test", &search->score_test);
+    record_u32(r, "seed_policy", &search->seed_policy, RUN_SEED_SLOT, RUN_SEED_GENOTYPE);
     record_bin(r, "seed_genotype", &search->seed_genotype, 0, GENOTYPE_BYTES_MAX);
     record_leave(r);
 }
@@ -72,7 +73,7 @@ void run_record_fields(struct record *r, struct run_record *run)
 {
     bool single;
 
-    record_open(r, 1, 13);
+    record_open(r, 2, 13);
     layout_run_field(r, run->name);
     record_fixed(r, "run_key", run->run_key.data, sizeof run->run_key.data);
     record_i64(r, "created_ms", &run->created_ms, INT64_MIN, INT64_MAX);

@@ -10,6 +10,7 @@
 
 #include "cli.h"
 #include "export_champion.h"
+#include "job_set.h"
 #include "run_view.h"
 
 enum { EXPORT_PATH_BYTES = 4096 };
@@ -20,6 +21,7 @@ struct export_file {
     char temporary[EXPORT_PATH_BYTES];
     FILE *out;
     uint64_t rows;
+    struct job_set jobs; /* of all rows so far */
 };
 
 /* One candidate: what the generation record, its network and its result say. */
@@ -28,6 +30,7 @@ struct export_row {
     bool robust, selected;
     const struct generation_member *record; /* NULL: a single evaluation */
     struct hash job;
+    bool reused; /* an earlier row has this job */
     bool has_graph;
     uint64_t parameters, macs;
     bool has_result;
@@ -135,10 +138,11 @@ static void print_result(const struct export_row *row, FILE *out)
 }
 
 /* What a candidate came to, then how: the last four columns differ between equal searches. */
-#define CANDIDATE_HEADER                                                                        \
-    "lineage,generation,member,origin,operators,phase,selected,verdict,fitness,budget,job,"     \
-    "parameters,macs,count,correct,kept,clean_accuracy,adversarial_accuracy,zero_gradient,ill," \
-    "steps,epochs,best_epoch,stop,weights,outcome,attempts,preemptions,seconds_trained,"        \
+#define CANDIDATE_HEADER                                                                           \
+    "lineage,generation,member,origin,operators,phase,selected,verdict,fitness,budget,job,"        \
+    "reused,parameters,macs,count,correct,kept,clean_accuracy,adversarial_accuracy,zero_gradient," \
+    "ill,"                                                                                         \
+    "steps,epochs,best_epoch,stop,weights,outcome,attempts,preemptions,seconds_trained,"           \
     "images_per_second"
 
 static void print_candidate(const struct export_row *row, FILE *out)
@@ -164,7 +168,7 @@ static void print_candidate(const struct export_row *row, FILE *out)
     if (record == NULL || record->has_job) {
         hash_to_hex(job, &row->job);
     }
-    (void)fprintf(out, ",%s,", job);
+    (void)fprintf(out, ",%s,%d,", job, (int)row->reused);
     if (row->has_graph) {
         (void)fprintf(out, "%" PRIu64 ",%" PRIu64 ",", row->parameters, row->macs);
     } else {
@@ -250,7 +254,10 @@ static enum nero_status export_member(struct run_view *view, const struct genera
 
     result_init(&row.result);
     measure(view, &row);
-    if (record->has_job && record->verdict != GENERATION_FAILED) {
+    if (record->has_job) {
+        status = job_set_add(&candidates->jobs, &record->job, &row.reused, err);
+    }
+    if (status == NERO_OK && record->has_job && record->verdict != GENERATION_FAILED) {
         status = run_view_result(view, &record->job, &row.result, err);
         row.has_result = status == NERO_OK;
     }
@@ -341,6 +348,7 @@ static enum nero_status export_files(struct storage *store, const char *run,
     }
     (void)file_end(candidates, false, &ignored);
     (void)file_end(epochs, false, &ignored);
+    job_set_fini(&candidates->jobs);
     run_view_close(&view);
     return status;
 }

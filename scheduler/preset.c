@@ -36,6 +36,7 @@ struct preset_search {
     char *budget_cap;
     uint32_t redraws;
     bool score_test;
+    enum run_seed_policy seed_policy;
     char *seed_genotype;
 };
 
@@ -81,6 +82,8 @@ struct preset_file {
     CYAML_FIELD_STRING_PTR(key, OPTIONAL | CYAML_FLAG_POINTER, type, member, 0, TEXT_MAX)
 
 static const cyaml_strval_t strategies[] = {{"evolve", RUN_EVOLVE}, {"random", RUN_RANDOM}};
+static const cyaml_strval_t seed_policies[] = {{"per_slot", RUN_SEED_SLOT},
+                                               {"per_genotype", RUN_SEED_GENOTYPE}};
 static const cyaml_strval_t policies[] = {{"same-class", RUN_SAME_CLASS}, {"any", RUN_ANY_CLASS}};
 static const cyaml_strval_t attacks[] = {
     {"none", JOB_ATTACK_NONE}, {"fgsm", JOB_ATTACK_FGSM}, {"pgd", JOB_ATTACK_PGD}};
@@ -126,6 +129,7 @@ static const cyaml_schema_field_t search_fields[] = {
     TEXT("budget_cap", struct preset_search, budget_cap),
     SEARCH(UINT, redraws),
     SEARCH(BOOL, score_test),
+    CYAML_FIELD_ENUM("seed_policy", OPTIONAL, struct preset_search, seed_policy, seed_policies, 2),
     TEXT("seed_genotype", struct preset_search, seed_genotype),
     CYAML_FIELD_END};
 
@@ -202,6 +206,7 @@ static const struct preset_file file_defaults = {.resume_policy = RUN_SAME_CLASS
                                                             .penalty = -1.0,
                                                             .budget = default_budget,
                                                             .budget_cap = default_cap,
+                                                            .seed_policy = RUN_SEED_SLOT,
                                                             .seed_genotype = default_seed_genotype},
                                                  .protocol = {.train_count = 43000,
                                                               .control_count = 3500,
@@ -424,6 +429,7 @@ static enum nero_status take_search(const struct preset_search *from, struct run
     out->penalty = from->penalty;
     out->redraws = from->redraws;
     out->score_test = from->score_test;
+    out->seed_policy = from->seed_policy;
     if (take_text("search.learning_symbol", from->learning_symbol, out->learning_symbol,
                   sizeof out->learning_symbol, err) != NERO_OK ||
         take_modules(from, out, err) != NERO_OK) {

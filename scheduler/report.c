@@ -9,6 +9,7 @@
 #include "nero/mem.h"
 
 #include "champion.h"
+#include "job_set.h"
 #include "run_view.h"
 
 /* What the champion came to. */
@@ -207,8 +208,8 @@ static struct row row_of(const struct generation *generation)
     return row;
 }
 
-static enum nero_status print_lineage(struct run_view *view, uint32_t lineage, FILE *out,
-                                      struct nero_err *err)
+static enum nero_status print_lineage(struct run_view *view, uint32_t lineage, struct job_set *jobs,
+                                      FILE *out, struct nero_err *err)
 {
     (void)fprintf(out,
                   "lineage %" PRIu32 "\n  generation  phase    best fitness  mean fitness"
@@ -227,9 +228,26 @@ static enum nero_status print_lineage(struct run_view *view, uint32_t lineage, F
                       "  %7" PRIu32 "  %6" PRIu32 "\n",
                       i, stored.generation.robust ? "robust" : "warm-up", row.best, row.mean,
                       100 * row.clean, 100 * row.adversarial, row.ill, row.invalid, row.failed);
+        if (job_set_add_generation(jobs, &stored.generation, err) != NERO_OK) {
+            generation_stored_fini(&stored);
+            return err->status;
+        }
         generation_stored_fini(&stored);
     }
     return NERO_OK;
+}
+
+static void print_reuse(const struct job_set *jobs, const struct run_search *search, FILE *out)
+{
+    (void)fprintf(out, "%" PRIu64 " evaluations, %" PRIu64 " of them reused", jobs->named,
+                  jobs->reused);
+    if (search->seed_policy == RUN_SEED_GENOTYPE) {
+        (void)fprintf(out, ": equal candidates are trained once (seed_policy per_genotype)\n");
+    } else if (search->reevaluate_parent) {
+        (void)fprintf(out, ": each is trained with a seed of its own (seed_policy per_slot)\n");
+    } else {
+        (void)fprintf(out, ": the parent is not trained again\n");
+    }
 }
 
 void report_attack(const struct job_attack *attack, char out[REPORT_ATTACK_BYTES])
@@ -306,6 +324,7 @@ static enum nero_status print_single(struct run_view *view, FILE *out, struct ne
 
 static enum nero_status print_text(struct run_view *view, FILE *out, struct nero_err *err)
 {
+    struct job_set jobs = {.room = 0};
     struct report_best best;
     enum nero_status status = NERO_OK;
 
@@ -313,8 +332,12 @@ static enum nero_status print_text(struct run_view *view, FILE *out, struct nero
         return print_single(view, out, err);
     }
     for (uint32_t i = 0; i < view->lineage_count && status == NERO_OK; i++) {
-        status = print_lineage(view, i, out, err);
+        status = print_lineage(view, i, &jobs, out, err);
     }
+    if (status == NERO_OK) {
+        print_reuse(&jobs, &view->run.record->search, out);
+    }
+    job_set_fini(&jobs);
     if (status == NERO_OK) {
         status = load_best(view, &best, err);
         if (status == NERO_OK && best.champion.found) {
@@ -376,6 +399,7 @@ static enum nero_status print_json(struct run_view *view, FILE *out, struct nero
 {
     json_t *root = json_pack("{s:s, s:s, s:[]}", "run", view->lead.run, "store",
                              storage_url(view->lead.store), "generations");
+    struct job_set jobs = {.room = 0};
     struct report_best best;
     enum nero_status status = NERO_OK;
 
@@ -387,11 +411,14 @@ static enum nero_status print_json(struct run_view *view, FILE *out, struct nero
             if (status == NERO_OK) {
                 (void)json_array_append_new(json_object_get(root, "generations"),
                                             generation_json(&stored.generation));
+                status = job_set_add_generation(&jobs, &stored.generation, err);
                 generation_stored_fini(&stored);
             }
         }
     }
     if (status == NERO_OK && view->run.record->strategy != RUN_SINGLE) {
+        (void)json_object_set_new(root, "evaluations", json_integer((json_int_t)jobs.named));
+        (void)json_object_set_new(root, "reused", json_integer((json_int_t)jobs.reused));
         status = load_best(view, &best, err);
         if (status == NERO_OK && best.champion.found) {
             (void)json_object_set_new(root, "best", best_json(&best));
@@ -402,6 +429,7 @@ static enum nero_status print_json(struct run_view *view, FILE *out, struct nero
         (void)json_dumpf(root, out, JSON_COMPACT | JSON_REAL_PRECISION(17));
         (void)fputc('\n', out);
     }
+    job_set_fini(&jobs);
     json_decref(root);
     return status;
 }

@@ -672,6 +672,17 @@ bool search_finished(const struct search *search)
            (!search->last_job.wanted || search->last_job.done);
 }
 
+/* Equal candidates are one job: it is told for the first of them. */
+static bool is_repeated(const struct search_job *jobs, uint32_t index)
+{
+    for (uint32_t i = 0; i < index; i++) {
+        if (jobs[i].wanted && hash_equal(&jobs[i].id, &jobs[index].id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 uint32_t search_pending(const struct search *search, struct search_pending *out, uint32_t max)
 {
     uint32_t count = 0;
@@ -686,7 +697,7 @@ uint32_t search_pending(const struct search *search, struct search_pending *out,
         for (uint32_t j = 0; lineage->open && j < waited_for(lineage)->member_count; j++) {
             const struct search_job *job = &lineage->jobs[j];
 
-            if (job->wanted && !job->done && count < max) {
+            if (job->wanted && !job->done && count < max && !is_repeated(lineage->jobs, j)) {
                 out[count++] =
                     (struct search_pending){.lineage = i,
                                             .generation = lineage->number,

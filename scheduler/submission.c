@@ -141,6 +141,16 @@ enum nero_status submission_publish(struct submission *submission, struct bytes_
     return status == NERO_OK ? NERO_OK : err_wrap(err, "publish a job");
 }
 
+static bool is_in(const struct run_batch_job *jobs, uint32_t count, const struct hash *job)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (hash_equal(&jobs[i].job, job)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Write the next batch with those of `jobs` that are in none. Nothing to record: nothing written.
  */
 static enum nero_status record_batch(struct submission *submission, const struct hash *jobs,
@@ -159,7 +169,7 @@ static enum nero_status record_batch(struct submission *submission, const struct
     }
     (void)snprintf(batch.run, sizeof batch.run, "%s", lead->run);
     for (uint32_t i = 0; i < count; i++) {
-        if (find_entry(submission, &jobs[i]) == NULL) {
+        if (find_entry(submission, &jobs[i]) == NULL && !is_in(fresh, batch.count, &jobs[i])) {
             fresh[batch.count++] = (struct run_batch_job){.job = jobs[i], .priority = priority};
         }
     }

@@ -123,9 +123,14 @@ enum nero_status evolve_close(const struct evolve_run *run, const struct generat
                               const struct generation *previous, struct generation *out,
                               struct nero_err *err);
 
-/* The split seed of a lineage, and the training seed of a member. */
+/*
+ * The split seed of a lineage, and the training seed of a member: by its place (RUN_SEED_SLOT), or
+ * by its phenotype (RUN_SEED_GENOTYPE), so that equal candidates of a lineage are one job.
+ */
 uint64_t evolve_split_seed(uint64_t run_seed, uint32_t lineage);
 uint64_t evolve_training_seed(uint64_t run_seed, uint32_t lineage, uint32_t generation,
                               uint32_t slot);
+enum nero_status evolve_genotype_seed(uint64_t run_seed, const struct phenotype *phenotype,
+                                      uint64_t *out, struct nero_err *err);
 
 #endif

@@ -26,6 +26,28 @@ uint64_t evolve_training_seed(uint64_t run_seed, uint32_t lineage, uint32_t gene
     return rng_u64(&stream);
 }
 
+enum nero_status evolve_genotype_seed(uint64_t run_seed, const struct phenotype *phenotype,
+                                      uint64_t *out, struct nero_err *err)
+{
+    uint8_t number[8];
+    struct bytes bytes;
+    struct hash hash;
+    enum nero_status status;
+
+    bytes_put_u64le(number, run_seed);
+    bytes_init(&bytes, sizeof number + JOB_SPEC_BYTES_MAX);
+    status = bytes_append(&bytes, number, sizeof number, err);
+    if (status == NERO_OK) {
+        status = phenotype_encode(phenotype, &bytes, err);
+    }
+    if (status == NERO_OK) {
+        hash = hash_tagged("nero.seed.v1", bytes_as_view(&bytes));
+        *out = bytes_get_u64le(hash.data);
+    }
+    bytes_fini(&bytes);
+    return status;
+}
+
 void evolve_proposal_fini(struct evolve_proposal *proposal)
 {
     for (uint32_t i = 0; i < proposal->generation.member_count; i++) {
@@ -129,6 +151,18 @@ static enum nero_status admit(const struct job_protocol *protocol,
     return NERO_OK;
 }
 
+static enum nero_status training_seed(const struct run_record *record,
+                                      const struct generation *generation, uint32_t slot,
+                                      const struct phenotype *phenotype, uint64_t *out,
+                                      struct nero_err *err)
+{
+    if (record->search.seed_policy == RUN_SEED_GENOTYPE) {
+        return evolve_genotype_seed(record->seed, phenotype, out, err);
+    }
+    *out = evolve_training_seed(record->seed, generation->lineage, generation->number, slot);
+    return NERO_OK;
+}
+
 enum nero_status propose_spec(const struct evolve_run *run, struct generation *generation,
                               uint32_t slot, const struct result_outcome *former,
                               struct phenotype *phenotype, struct bytes *out, struct nero_err *err)
@@ -142,7 +176,7 @@ enum nero_status propose_spec(const struct evolve_run *run, struct generation *g
     spec.kind = JOB_TRAIN;
     spec.phenotype = *phenotype;
     phenotype_init(phenotype);
-    spec.seed = evolve_training_seed(record->seed, generation->lineage, generation->number, slot);
+    status = training_seed(record, generation, slot, &spec.phenotype, &spec.seed, err);
     spec.budget = member->budget;
     spec.protocol = record->protocol;
     spec.protocol.split_seed = generation->split_seed;
@@ -152,7 +186,7 @@ enum nero_status propose_spec(const struct evolve_run *run, struct generation *g
         spec.has_continue_from = true;
         spec.continue_from = former->state;
     }
-    status = job_spec_encode(&spec, out, err);
+    status = status == NERO_OK ? job_spec_encode(&spec, out, err) : status;
     job_spec_fini(&spec);
     if (status == NERO_OK) {
         member->has_job = true;

@@ -542,7 +542,8 @@ static enum nero_status make_run(struct bytes *out, struct nero_err *err)
                    .budget = {.kind = JOB_EPOCHS, .amount = 17},
                    .budget_cap = 51,
                    .redraws = 7,
-                   .score_test = true},
+                   .score_test = true,
+                   .seed_policy = RUN_SEED_GENOTYPE},
         .grammar = bytes_view_str("<softmax> ::= layer:fc\n"),
         .preset = bytes_view_str("name: cifar-10-a\n")};
 

@@ -139,15 +139,17 @@ static void test_codec__a_newer_version_is_refused_as_such(void **state)
         struct nero_err err;
         struct bytes made;
         struct bytes again;
+        char newer[16];
         size_t at;
 
         make_sample(&codec_samples[i], &made);
         at = made.data[0] == 0xdc ? 3 : 1; /* array16 or fixarray */
-        assert_int_equal(made.data[at], 1);
-        made.data[at] = 2;
+        assert_in_range(made.data[at], 1, 126);
+        made.data[at]++;
+        (void)snprintf(newer, sizeof newer, "version %u;", made.data[at]);
         bytes_init(&again, TEST_BYTES_MAX);
         assert_int_equal(codec_samples[i].recode(bytes_as_view(&made), &again, &err), NERO_VERSION);
-        assert_non_null(strstr(err.message, "version 2"));
+        assert_non_null(strstr(err.message, newer));
         bytes_fini(&again);
         bytes_fini(&made);
     }

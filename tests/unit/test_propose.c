@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "job_set.h"
 #include "nero/mem.h"
 #include "tests/support/evolve_run.h"
 
@@ -62,8 +63,18 @@ static void check_spec(const struct evolve_fixture *fixture, const struct genera
 
     assert_int_equal(job_spec_decode(bytes_as_view(bytes), &spec, &err), NERO_OK);
     assert_true(hash_equal(&id, &member->job));
-    assert_true(spec.seed == evolve_training_seed(fixture->preset.record.seed, generation->lineage,
-                                                  generation->number, slot));
+    if (fixture->preset.record.search.seed_policy == RUN_SEED_GENOTYPE) {
+        uint64_t seed;
+
+        assert_int_equal(
+            evolve_genotype_seed(fixture->preset.record.seed, &spec.phenotype, &seed, &err),
+            NERO_OK);
+        assert_true(spec.seed == seed);
+    } else {
+        assert_true(spec.seed == evolve_training_seed(fixture->preset.record.seed,
+                                                      generation->lineage, generation->number,
+                                                      slot));
+    }
     assert_true(spec.protocol.split_seed == generation->split_seed);
     assert_int_equal(spec.budget.amount, member->budget.amount);
     if (spec.kind == JOB_EXTEND) {
@@ -282,6 +293,93 @@ static void test_propose__random_search_trains_as_often(void **state)
         }
     }
     history_fini(&history);
+    evolve_fixture_close(&fixture);
+}
+
+/*
+ * Per genotype the parent's job is that of the generation before, and a child that is its parent is
+ * the same job; per slot no job of a search is another's.
+ */
+static void check_reuse(enum run_seed_policy policy)
+{
+    enum { GENERATIONS = 30 };
+    struct evolve_fixture fixture;
+    struct history history;
+    struct job_set jobs = {.room = 0};
+    struct nero_err err = {0};
+    uint64_t silent = 0;
+
+    evolve_fixture_open(&fixture, "demo.yaml", 7);
+    fixture.preset.record.search.seed_policy = policy;
+    memset(&history, 0, sizeof history);
+    generation_init(&history.last);
+    for (uint32_t g = 0; g < GENERATIONS; g++) {
+        struct hash parent = {0};
+        bool unchanged;
+
+        if (g > 0) { /* a parent that trains from scratch for the same budget is the same work */
+            const struct generation_member *former = &history.last.members[history.last.selected];
+
+            parent = former->job;
+            unchanged = former->origin != GENERATION_EXTENSION && former->has_job &&
+                        former->budget.amount == fixture.preset.record.search.budget.amount;
+        }
+        step(&fixture, g, &history);
+        if (g > 0 && unchanged) {
+            assert_int_equal(hash_equal(&history.last.members[0].job, &parent),
+                             policy == RUN_SEED_GENOTYPE);
+        }
+        for (uint32_t i = 1; g > 0 && i < history.last.member_count; i++) {
+            silent += history.last.members[i].has_job &&
+                      hash_equal(&history.last.members[i].job, &history.last.members[0].job);
+        }
+        assert_int_equal(job_set_add_generation(&jobs, &history.last, &err), NERO_OK);
+    }
+    print_message("%llu evaluations, %llu reused, %llu children were their parents\n",
+                  (unsigned long long)jobs.named, (unsigned long long)jobs.reused,
+                  (unsigned long long)silent);
+    if (policy == RUN_SEED_GENOTYPE) {
+        assert_true(silent > 0 && jobs.reused >= GENERATIONS / 2 + silent);
+    } else {
+        assert_int_equal(silent + jobs.reused, 0);
+    }
+    job_set_fini(&jobs);
+    history_fini(&history);
+    evolve_fixture_close(&fixture);
+}
+
+static void test_propose__seed_policy_decides_what_is_reused(void **state)
+{
+    (void)state;
+    check_reuse(RUN_SEED_SLOT);
+    check_reuse(RUN_SEED_GENOTYPE);
+}
+
+static void test_propose__genotype_seeds_follow_the_phenotype(void **state)
+{
+    struct evolve_fixture fixture;
+    struct evolve_proposal proposal;
+    struct phenotype phenotype;
+    struct genotype genotype;
+    struct nero_err err = {0};
+    struct hash none = {0};
+    uint64_t seeds[3];
+
+    (void)state;
+    evolve_fixture_open(&fixture, "demo.yaml", 7);
+    assert_int_equal(evolve_propose(&fixture.run, 0, 0, NULL, none, NULL, &proposal, &err),
+                     NERO_OK);
+    assert_int_equal(genotype_decode(proposal.generation.members[0].genotype, &genotype, &err),
+                     NERO_OK);
+    assert_int_equal(evolve_decode(&fixture.run, &genotype, &phenotype, &err), NERO_OK);
+    assert_int_equal(evolve_genotype_seed(7, &phenotype, &seeds[0], &err), NERO_OK);
+    assert_int_equal(evolve_genotype_seed(8, &phenotype, &seeds[1], &err), NERO_OK);
+    phenotype.learning.lr *= 2;
+    assert_int_equal(evolve_genotype_seed(7, &phenotype, &seeds[2], &err), NERO_OK);
+    assert_true(seeds[0] != seeds[1] && seeds[0] != seeds[2] && seeds[1] != seeds[2]);
+    genotype_fini(&genotype);
+    phenotype_fini(&phenotype);
+    evolve_proposal_fini(&proposal);
     evolve_fixture_close(&fixture);
 }
 
@@ -593,6 +691,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_propose__same_inputs_give_equal_records),
         cmocka_unit_test(test_propose__random_search_trains_as_often),
+        cmocka_unit_test(test_propose__seed_policy_decides_what_is_reused),
+        cmocka_unit_test(test_propose__genotype_seeds_follow_the_phenotype),
         cmocka_unit_test(test_propose__seeds_tell_apart),
         cmocka_unit_test(test_propose__train_longer_and_parent),
         cmocka_unit_test(test_propose__stored_parent_is_rescored),

@@ -27,6 +27,8 @@ enum {
 };
 
 enum run_strategy { RUN_EVOLVE = 1, RUN_RANDOM = 2, RUN_SINGLE = 3 /* one evaluation job */ };
+/* Where an evaluation's seed comes from: its place in the search, or what is evaluated. */
+enum run_seed_policy { RUN_SEED_SLOT = 1, RUN_SEED_GENOTYPE = 2 };
 enum run_resume_policy { RUN_SAME_CLASS = 1, RUN_ANY_CLASS = 2 };
 
 /* One entry of the outer structure (specs/evolution.md c). */
@@ -72,6 +74,7 @@ struct run_search {
                                  invalid; at most RUN_REDRAWS_MAX */
     bool score_test;          /* at the end a score job measures the champion on the test
                                  images, which selection never sees */
+    enum run_seed_policy seed_policy;
     struct bytes_view seed_genotype; /* encoded; EVOLVE starts from it; empty: from random
                                         individuals. A view on decode, borrowed on encode */
 };
