@@ -376,14 +376,19 @@ static bool correct_clock(struct s3_client *client, const struct s3_http_answer 
     return true;
 }
 
-/* Whether an answer that is a success by its number has an <Error> inside. */
+/*
+ * Whether an answer that is a success by its number is an <Error>: behind the blanks that a server
+ * sends to keep a connection alive, and an XML declaration.
+ */
 static bool has_error_inside(const struct s3_http_answer *answer)
 {
     static const char mark[] = "<Error";
+    const char *text = (const char *)answer->body.data;
+    const char *end = text + answer->body.bytes;
 
-    return answer->body.bytes > 0 &&
-           memmem(answer->body.data, answer->body.bytes < 256 ? answer->body.bytes : 256, mark,
-                  sizeof mark - 1) != NULL;
+    for (; text < end && (*text != '<' || (text + 1 < end && text[1] == '?')); text++) {
+    }
+    return (size_t)(end - text) >= sizeof mark - 1 && memcmp(text, mark, sizeof mark - 1) == 0;
 }
 
 static enum nero_status send_tries(struct s3_client *client, const struct s3_call *call,

@@ -9,7 +9,7 @@
 
 #include "nero/mem.h"
 
-enum { PATH_BYTES = 256 };
+enum { PATH_BYTES = 256, ROW_FIELDS_MAX = 3 };
 
 /* Called at the end of each element with its path ("/Error/Code") and its own text. */
 typedef enum nero_status element_fn(void *context, const char *path, const char *text,
@@ -202,25 +202,12 @@ enum nero_status s3_xml_error(struct bytes_view text, struct s3_xml_error *out,
     return status;
 }
 
-struct listing {
-    s3_xml_key_fn *each;
-    void *context;
-    struct s3_xml_page page;
-    char key[S3_XML_TEXT_MAX + 1]; /* of the present <Contents> */
-    uint64_t bytes;
-    bool has_key;
-    bool has_bytes;
-    bool has_truncated;
-    bool has_token;
-};
-
 static enum nero_status repeated(const char *path, struct nero_err *err)
 {
     return err_set(err, NERO_CORRUPT, 0, "'%s' is repeated", path);
 }
 
-static enum nero_status parse_size(const char *path, const char *text, uint64_t *out,
-                                   struct nero_err *err)
+enum nero_status s3_xml_number(const char *text, uint64_t *out, struct nero_err *err)
 {
     char *end = NULL;
     uint64_t value;
@@ -228,47 +215,77 @@ static enum nero_status parse_size(const char *path, const char *text, uint64_t 
     errno = 0;
     value = strtoull(text, &end, 10);
     if (text[0] < '0' || text[0] > '9' || *end != 0 || errno != 0) {
-        return err_set(err, NERO_CORRUPT, 0, "'%s' is '%.40s', expected a size", path, text);
+        return err_set(err, NERO_CORRUPT, 0, "'%.40s' in an answer's XML is no number", text);
     }
     *out = value;
     return NERO_OK;
 }
 
-static enum nero_status contents_element(struct listing *listing, const char *name,
-                                         const char *path, const char *text, struct nero_err *err)
+/* An element that may come any number of times, each with the same fields. */
+struct row_kind {
+    const char *path;
+    const char *fields[ROW_FIELDS_MAX]; /* each must be there once; a NULL ends them */
+};
+
+struct row {
+    const struct row_kind *kind;
+    bool has[ROW_FIELDS_MAX];
+    char values[ROW_FIELDS_MAX][S3_XML_TEXT_MAX + 1]; /* "" where the kind has fewer */
+};
+
+/* Take the element at `path`, if it is of `row`. *ended: at its end, when `values` are whole. */
+static enum nero_status row_element(struct row *row, const char *path, const char *text,
+                                    bool *ended, struct nero_err *err)
 {
-    if (strcmp(name, "") == 0) { /* </Contents> */
-        if (!listing->has_key || !listing->has_bytes) {
-            return err_set(err, NERO_CORRUPT, 0, "a <Contents> without %s",
-                           listing->has_key ? "a <Size>" : "a <Key>");
+    size_t bytes = strlen(row->kind->path);
+    bool is_row = strncmp(path, row->kind->path, bytes) == 0;
+
+    *ended = is_row && path[bytes] == 0;
+    for (size_t i = 0; i < ROW_FIELDS_MAX && is_row && row->kind->fields[i] != NULL; i++) {
+        const char *field = row->kind->fields[i];
+
+        if (*ended && !row->has[i]) {
+            return err_set(err, NERO_CORRUPT, 0, "a '%s' without <%s>", path, field);
         }
-        listing->has_key = listing->has_bytes = false;
-        return listing->each(listing->context, listing->key, listing->bytes, err);
+        if (path[bytes] == '/' && strcmp(path + bytes + 1, field) == 0) {
+            if (row->has[i]) {
+                return repeated(path, err);
+            }
+            row->has[i] = true;
+            memcpy(row->values[i], text, strlen(text) + 1);
+        }
     }
-    if (strcmp(name, "/Key") == 0) {
-        if (listing->has_key) {
-            return repeated(path, err);
-        }
-        listing->has_key = true;
-        memcpy(listing->key, text, strlen(text) + 1);
-    } else if (strcmp(name, "/Size") == 0) {
-        if (listing->has_bytes) {
-            return repeated(path, err);
-        }
-        listing->has_bytes = true;
-        return parse_size(path, text, &listing->bytes, err);
+    if (*ended) {
+        memset(row->has, 0, sizeof row->has);
     }
     return NERO_OK;
 }
 
+struct listing {
+    s3_xml_key_fn *each;
+    void *context;
+    struct s3_xml_page page;
+    struct row contents; /* key, size */
+    bool has_truncated;
+    bool has_token;
+};
+
 static enum nero_status list_element(void *context, const char *path, const char *text,
                                      struct nero_err *err)
 {
-    static const char contents[] = "/ListBucketResult/Contents";
     struct listing *listing = context;
+    uint64_t bytes = 0;
+    bool ended;
+    enum nero_status status = row_element(&listing->contents, path, text, &ended, err);
 
-    if (strncmp(path, contents, sizeof contents - 1) == 0) {
-        return contents_element(listing, path + sizeof contents - 1, path, text, err);
+    if (status == NERO_OK && ended) {
+        status = s3_xml_number(listing->contents.values[1], &bytes, err);
+        return status == NERO_OK
+                   ? listing->each(listing->context, listing->contents.values[0], bytes, err)
+                   : status;
+    }
+    if (status != NERO_OK) {
+        return status;
     }
     if (strcmp(path, "/ListBucketResult/IsTruncated") == 0) {
         if (listing->has_truncated) {
@@ -294,6 +311,7 @@ static enum nero_status list_element(void *context, const char *path, const char
 enum nero_status s3_xml_list(struct bytes_view text, s3_xml_key_fn *each, void *context,
                              struct s3_xml_page *out, struct nero_err *err)
 {
+    static const struct row_kind contents = {"/ListBucketResult/Contents", {"Key", "Size"}};
     struct listing *listing = mem_calloc(1, sizeof *listing);
     enum nero_status status;
 
@@ -302,6 +320,7 @@ enum nero_status s3_xml_list(struct bytes_view text, s3_xml_key_fn *each, void *
     }
     listing->each = each;
     listing->context = context;
+    listing->contents.kind = &contents;
     status = parse(text, "ListBucketResult", list_element, listing, err);
     if (status == NERO_OK && !listing->has_truncated) {
         status = err_set(err, NERO_CORRUPT, 0, "a listing without <IsTruncated>");
@@ -361,6 +380,80 @@ static enum nero_status any_element(void *context, const char *path, const char 
 enum nero_status s3_xml_completed(struct bytes_view text, struct nero_err *err)
 {
     return parse(text, "CompleteMultipartUploadResult", any_element, NULL, err);
+}
+
+/* An answer that is rows of one or two kinds, each given to `each`. */
+struct rows {
+    struct row rows[2];
+    size_t count;
+    s3_xml_row_fn *each;
+    void *context;
+};
+
+static enum nero_status rows_element(void *context, const char *path, const char *text,
+                                     struct nero_err *err)
+{
+    struct rows *rows = context;
+    enum nero_status status = NERO_OK;
+
+    for (size_t i = 0; i < rows->count && status == NERO_OK; i++) {
+        struct row *row = &rows->rows[i];
+        bool ended;
+
+        status = row_element(row, path, text, &ended, err);
+        if (status == NERO_OK && ended) {
+            const char *values[ROW_FIELDS_MAX] = {row->values[0], row->values[1], row->values[2]};
+
+            status = rows->each(rows->context, values, err);
+        }
+    }
+    return status;
+}
+
+static enum nero_status parse_rows(struct bytes_view text, const char *root,
+                                   const struct row_kind *kinds, size_t count, s3_xml_row_fn *each,
+                                   void *context, struct nero_err *err)
+{
+    struct rows *rows = mem_calloc(1, sizeof *rows);
+    enum nero_status status;
+
+    if (rows == NULL) {
+        return err_set(err, NERO_NO_MEMORY, 0, "no memory for an answer");
+    }
+    for (size_t i = 0; i < count; i++) {
+        rows->rows[i].kind = &kinds[i];
+    }
+    rows->count = count;
+    rows->each = each;
+    rows->context = context;
+    status = parse(text, root, rows_element, rows, err);
+    free(rows);
+    return status;
+}
+
+enum nero_status s3_xml_uploads(struct bytes_view text, s3_xml_row_fn *each, void *context,
+                                struct nero_err *err)
+{
+    static const struct row_kind kind = {"/ListMultipartUploadsResult/Upload", {"Key", "UploadId"}};
+
+    return parse_rows(text, "ListMultipartUploadsResult", &kind, 1, each, context, err);
+}
+
+enum nero_status s3_xml_parts(struct bytes_view text, s3_xml_row_fn *each, void *context,
+                              struct nero_err *err)
+{
+    static const struct row_kind kind = {"/ListPartsResult/Part", {"PartNumber", "Size", "ETag"}};
+
+    return parse_rows(text, "ListPartsResult", &kind, 1, each, context, err);
+}
+
+enum nero_status s3_xml_deleted(struct bytes_view text, s3_xml_row_fn *each, void *context,
+                                struct nero_err *err)
+{
+    static const struct row_kind kinds[] = {{"/DeleteResult/Deleted", {"Key"}},
+                                            {"/DeleteResult/Error", {"Key", "Code"}}};
+
+    return parse_rows(text, "DeleteResult", kinds, 2, each, context, err);
 }
 
 static int hex_digit(char c)

@@ -5,8 +5,8 @@
  * Bounds: no document type (so no entities of the server's), S3_XML_DEPTH_MAX levels,
  * S3_XML_TEXT_MAX bytes of text in an element, S3_XML_ELEMENTS_MAX elements.
  *
- * Source: Amazon S3 API (Error responses, ListObjectsV2, CreateMultipartUpload,
- * CompleteMultipartUpload).
+ * Source: Amazon S3 API (Error responses, ListObjectsV2, DeleteObjects, CreateMultipartUpload,
+ * ListMultipartUploads, ListParts, CompleteMultipartUpload).
  */
 #ifndef NERO_S3_XML_H
 #define NERO_S3_XML_H
@@ -53,6 +53,23 @@ enum nero_status s3_xml_list(struct bytes_view text, s3_xml_key_fn *each, void *
 enum nero_status s3_xml_upload_id(struct bytes_view text, char out[S3_XML_UPLOAD_ID_BYTES],
                                   struct nero_err *err);
 enum nero_status s3_xml_completed(struct bytes_view text, struct nero_err *err);
+
+/* Called for each repeated element with the texts of its fields; a status other than ok ends. */
+typedef enum nero_status s3_xml_row_fn(void *context, const char *const *values,
+                                       struct nero_err *err);
+
+/* Each upload under way: key, upload id. */
+enum nero_status s3_xml_uploads(struct bytes_view text, s3_xml_row_fn *each, void *context,
+                                struct nero_err *err);
+/* Each part of an upload: number, bytes, ETag with its quotes. */
+enum nero_status s3_xml_parts(struct bytes_view text, s3_xml_row_fn *each, void *context,
+                              struct nero_err *err);
+/* Each key of a delete of many: key, code of the error ("": it is deleted). */
+enum nero_status s3_xml_deleted(struct bytes_view text, s3_xml_row_fn *each, void *context,
+                                struct nero_err *err);
+
+/* A decimal number and nothing else. Errors: corrupt. */
+enum nero_status s3_xml_number(const char *text, uint64_t *out, struct nero_err *err);
 
 /* %XX and '+' (a blank) to bytes, in place. False on a broken escape or one of a NUL. */
 bool s3_xml_decode_key(char *key);

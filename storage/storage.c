@@ -244,6 +244,41 @@ enum nero_status storage_remove(struct storage *store, const char *key, struct n
     return with_context(store, "remove", key, status, err);
 }
 
+enum nero_status storage_remove_batch(struct storage *store, const char *const *keys, size_t count,
+                                      struct nero_err *err)
+{
+    enum nero_status status = NERO_OK;
+
+    if (store->ops->remove_many != NULL) {
+        return store->ops->remove_many(store->self, keys, count, err);
+    }
+    for (size_t i = 0; i < count && status == NERO_OK; i++) {
+        status = store->ops->remove(store->self, keys[i], err);
+        if (status != NERO_OK) {
+            (void)err_wrap(err, "'%s'", keys[i]);
+        }
+    }
+    return status;
+}
+
+enum nero_status storage_remove_many(struct storage *store, const char *const *keys, size_t count,
+                                     struct nero_err *err)
+{
+    enum nero_status status = NERO_OK;
+
+    for (size_t i = 0; i < count && status == NERO_OK; i++) {
+        status = storage_check_key(keys[i], err);
+    }
+    for (size_t i = 0; i < count && status == NERO_OK; i += STORAGE_REMOVE_MAX) {
+        size_t left = count - i;
+
+        status = storage_remove_batch(store, keys + i,
+                                      left < STORAGE_REMOVE_MAX ? left : STORAGE_REMOVE_MAX, err);
+    }
+    return status == NERO_OK ? NERO_OK
+                             : err_wrap(err, "remove %zu objects in %s", count, store->url);
+}
+
 /* ok: the object is `body`; exists: it is something else; otherwise why that could not be told. */
 static enum nero_status compare_object(struct storage *store, const char *key,
                                        struct bytes_view body, struct nero_err *err)

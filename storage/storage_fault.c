@@ -148,6 +148,19 @@ static enum nero_status fault_remove(void *self, const char *key, struct nero_er
     return status == NERO_OK && verdict != PASS ? fire(fault, verdict, err) : status;
 }
 
+static enum nero_status fault_remove_many(void *self, const char *const *keys, size_t count,
+                                          struct nero_err *err)
+{
+    struct storage_fault *fault = self;
+    enum verdict verdict = count_call(fault, STORAGE_FAULT_REMOVE_MANY);
+    enum nero_status status = NERO_OK;
+
+    if (verdict != FAIL_BEFORE) {
+        status = storage_remove_batch(fault->inner, keys, count, err);
+    }
+    return status == NERO_OK && verdict != PASS ? fire(fault, verdict, err) : status;
+}
+
 static unsigned fault_capabilities(void *self)
 {
     const struct storage_fault *fault = self;
@@ -183,6 +196,7 @@ enum nero_status storage_fault_wrap(struct storage *inner, struct storage **out,
         .head = fault_head,
         .list = fault_list,
         .remove = fault_remove,
+        .remove_many = fault_remove_many,
         .capabilities = fault_capabilities,
         .clock_ahead = fault_clock_ahead,
         .close = fault_close,

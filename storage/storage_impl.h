@@ -44,6 +44,10 @@ static inline bool storage_starts_with(const char *text, const char *prefix)
 enum nero_status storage_list_add(struct storage_list *list, size_t count_max, const char *key,
                                   uint64_t bytes, struct nero_err *err);
 
+/* remove_many of a store that may have none: for storage.c and wrappers. */
+enum nero_status storage_remove_batch(struct storage *store, const char *const *keys, size_t count,
+                                      struct nero_err *err);
+
 /* The bytes that [offset, offset + bytes) has in an object of `size`. Errors: invalid. */
 enum nero_status storage_cut_range(uint64_t size, uint64_t offset, uint64_t bytes, uint64_t *cut,
                                    struct nero_err *err);

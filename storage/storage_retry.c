@@ -211,6 +211,19 @@ static enum nero_status retry_remove(void *self, const char *key, struct nero_er
     return attempt_end(&attempt, true, status, err);
 }
 
+static enum nero_status retry_remove_many(void *self, const char *const *keys, size_t count,
+                                          struct nero_err *err)
+{
+    struct storage_retry *retry = self;
+    struct attempt attempt = attempt_begin(retry);
+    enum nero_status status;
+
+    do {
+        status = storage_remove_batch(retry->inner, keys, count, err);
+    } while (attempt_again(&attempt, status));
+    return attempt_end(&attempt, true, status, err);
+}
+
 static unsigned retry_capabilities(void *self)
 {
     const struct storage_retry *retry = self;
@@ -256,6 +269,7 @@ enum nero_status storage_retry_wrap(struct storage *inner,
         .head = retry_head,
         .list = retry_list,
         .remove = retry_remove,
+        .remove_many = retry_remove_many,
         .capabilities = retry_capabilities,
         .clock_ahead = retry_clock_ahead,
         .close = retry_close,

@@ -200,14 +200,11 @@ static enum nero_status head_once(struct storage_s3 *s3, const char *name, struc
     return status;
 }
 
-static enum nero_status s3_head(void *self, const char *key, struct storage_info *out,
-                                struct nero_err *err)
+enum nero_status storage_s3_look(struct storage_s3 *s3, const char *name, struct storage_info *out,
+                                 struct nero_err *err)
 {
-    char name[STORAGE_S3_NAME_BYTES];
-    struct storage_s3 *s3 = self;
     struct storage_info info;
 
-    storage_s3_name(s3, key, name);
     for (int try = 0; try < READ_TRIES_MAX; try++) {
         enum nero_status status = head_once(s3, name, &info, err);
 
@@ -223,6 +220,15 @@ static enum nero_status s3_head(void *self, const char *key, struct storage_info
         }
     }
     return err_set(err, NERO_UNAVAILABLE, 404, "it comes and goes");
+}
+
+static enum nero_status s3_head(void *self, const char *key, struct storage_info *out,
+                                struct nero_err *err)
+{
+    char name[STORAGE_S3_NAME_BYTES];
+
+    storage_s3_name(self, key, name);
+    return storage_s3_look(self, name, out, err);
 }
 
 /* What the first request of a read has shown. */
@@ -613,6 +619,7 @@ enum nero_status storage_s3_open_with(const char *url, const struct storage_s3_o
         .head = s3_head,
         .list = s3_list,
         .remove = s3_remove,
+        .remove_many = storage_s3_remove_many,
         .capabilities = s3_capabilities,
         .clock_ahead = s3_clock_ahead,
         .close = s3_close,

@@ -47,6 +47,41 @@ void storage_s3_start_after(const char *start_after, char out[STORAGE_KEY_BYTES_
 /* Whether a key can begin with `prefix`. */
 bool storage_s3_begins_keys(const char *prefix);
 
+/* The remove_many of struct storage_ops. */
+enum nero_status storage_s3_remove_many(void *self, const char *const *keys, size_t count,
+                                        struct nero_err *err);
+
+/* The head of struct storage_ops, of a name. */
+enum nero_status storage_s3_look(struct storage_s3 *s3, const char *name, struct storage_info *out,
+                                 struct nero_err *err);
+
+/* A multipart upload of `body`, cut into part_count parts of part_bytes, the last one shorter. */
+struct storage_s3_upload {
+    const char *name;
+    struct bytes_view body;
+    uint64_t part_bytes;
+    size_t part_count;
+    char id[S3_XML_UPLOAD_ID_BYTES];
+    char (*etags)[S3_HTTP_ETAG_BYTES]; /* of each part that the server has; "" of the others */
+};
+
+struct bytes_view storage_s3_part(const struct storage_s3_upload *upload, size_t index);
+
+/*
+ * Look for an interrupted upload of the same name that has parts, all of them this body's.
+ * *found: `id` and the ETags of the parts that are there are set. That no upload can be listed is
+ * no error. Errors: retryable ones.
+ */
+enum nero_status storage_s3_find_upload(struct storage_s3 *s3, struct storage_s3_upload *upload,
+                                        bool *found, struct nero_err *err);
+
+/*
+ * The ETag of the object that the parts make, where those of the parts are digests: MD5 of their
+ * digests and their number. False where they are not.
+ */
+bool storage_s3_upload_etag(const struct storage_s3_upload *upload,
+                            char out[STORAGE_ETAG_BYTES_MAX]);
+
 /* put of a large body. Errors: as the put of struct storage_ops. */
 enum nero_status storage_s3_put_parts(struct storage_s3 *s3, const char *name,
                                       struct bytes_view body, struct nero_err *err);

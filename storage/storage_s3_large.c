@@ -28,9 +28,7 @@ struct transfer {
     size_t part_count;
     enum nero_status (*move)(struct transfer *transfer, size_t index, struct nero_err *err);
     /* writing */
-    struct bytes_view body;
-    const char *upload_id;
-    char (*etags)[S3_HTTP_ETAG_BYTES]; /* of each part; element i is its worker's alone */
+    struct storage_s3_upload *upload; /* element i of its ETags is the worker's of part i alone */
     /* reading */
     const char *etag;
     uint64_t offset;
@@ -180,36 +178,47 @@ enum nero_status storage_s3_get_ranges(struct storage_s3 *s3, const char *name, 
 
 /* Writing. */
 
+struct bytes_view storage_s3_part(const struct storage_s3_upload *upload, size_t index)
+{
+    uint64_t begin = index * upload->part_bytes;
+    uint64_t left = upload->body.bytes - begin;
+
+    return bytes_view_of(upload->body.data + begin,
+                         (size_t)(left < upload->part_bytes ? left : upload->part_bytes));
+}
+
 static enum nero_status put_part(struct transfer *transfer, size_t index, struct nero_err *err)
 {
-    uint64_t begin = index * transfer->part_bytes;
+    struct storage_s3_upload *upload = transfer->upload;
     char number[24];
-    struct s3_call call = {
-        .method = "PUT",
-        .key = transfer->name,
-        .query = {{"partNumber", number}, {"uploadId", transfer->upload_id}},
-        .body = bytes_view_of(transfer->body.data + begin, (size_t)part_length(transfer, index)),
-        .is_write = true};
+    struct s3_call call = {.method = "PUT",
+                           .key = upload->name,
+                           .query = {{"partNumber", number}, {"uploadId", upload->id}},
+                           .body = storage_s3_part(upload, index),
+                           .is_write = true};
     struct s3_http_answer answer;
     enum nero_status status;
 
+    if (upload->etags[index][0] != 0) { /* it is there since an earlier try */
+        return NERO_OK;
+    }
     (void)snprintf(number, sizeof number, "%zu", index + 1);
     status = s3_client_send(transfer->s3->client, &call, &answer, NULL, err);
     if (status == NERO_OK && answer.etag[0] == 0) {
         status = err_set(err, NERO_UNAVAILABLE, answer.code, "a part without an ETag");
     }
     if (status == NERO_OK) {
-        memcpy(transfer->etags[index], answer.etag, sizeof answer.etag);
+        memcpy(upload->etags[index], answer.etag, sizeof answer.etag);
     }
     s3_http_answer_fini(&answer);
     return status;
 }
 
-static enum nero_status begin_upload(struct storage_s3 *s3, const char *name,
-                                     char upload_id[S3_XML_UPLOAD_ID_BYTES], struct nero_err *err)
+static enum nero_status begin_upload(struct storage_s3 *s3, struct storage_s3_upload *upload,
+                                     struct nero_err *err)
 {
     struct s3_call call = {.method = "POST",
-                           .key = name,
+                           .key = upload->name,
                            .query = {{"uploads", ""}},
                            .is_write = true,
                            .body_bytes_max = ANSWER_BYTES_MAX};
@@ -217,20 +226,20 @@ static enum nero_status begin_upload(struct storage_s3 *s3, const char *name,
     enum nero_status status = s3_client_send(s3->client, &call, &answer, NULL, err);
 
     if (status == NERO_OK) {
-        status = s3_xml_upload_id(bytes_as_view(&answer.body), upload_id, err);
+        status = s3_xml_upload_id(bytes_as_view(&answer.body), upload->id, err);
     }
     s3_http_answer_fini(&answer);
     return status == NERO_OK ? NERO_OK : err_wrap(err, "begin a multipart upload");
 }
 
 /* What completes an upload: every part with the ETag that the server gave it. */
-static enum nero_status write_list(const struct transfer *transfer, struct bytes *list,
+static enum nero_status write_list(const struct storage_s3_upload *upload, struct bytes *list,
                                    struct nero_err *err)
 {
     enum nero_status status = bytes_printf(list, err, "<CompleteMultipartUpload>");
 
-    for (size_t i = 0; i < transfer->part_count && status == NERO_OK; i++) {
-        const char *etag = transfer->etags[i];
+    for (size_t i = 0; i < upload->part_count && status == NERO_OK; i++) {
+        const char *etag = upload->etags[i];
 
         if (strpbrk(etag, "<>&") != NULL) {
             return err_set(err, NERO_UNAVAILABLE, 0, "a part's ETag is '%.40s'", etag);
@@ -241,41 +250,62 @@ static enum nero_status write_list(const struct transfer *transfer, struct bytes
     return status == NERO_OK ? bytes_printf(list, err, "</CompleteMultipartUpload>") : status;
 }
 
-static enum nero_status complete_upload(const struct transfer *transfer, struct bytes_view list,
-                                        struct nero_err *err)
+/*
+ * There is no such upload any more: our own request may have been delivered twice, or somebody else
+ * has completed the upload that we both went on with. The object's ETag tells.
+ */
+static enum nero_status settle_completed(struct storage_s3 *s3,
+                                         const struct storage_s3_upload *upload,
+                                         struct nero_err *err)
+{
+    char wanted[STORAGE_ETAG_BYTES_MAX];
+    struct storage_info info;
+    struct nero_err look;
+
+    if (storage_s3_upload_etag(upload, wanted) &&
+        storage_s3_look(s3, upload->name, &info, &look) == NERO_OK &&
+        strcmp(info.etag, wanted) == 0) {
+        return NERO_OK;
+    }
+    return err->status = NERO_UNKNOWN;
+}
+
+static enum nero_status complete_upload(struct storage_s3 *s3,
+                                        const struct storage_s3_upload *upload,
+                                        struct bytes_view list, struct nero_err *err)
 {
     struct s3_call call = {.method = "POST",
-                           .key = transfer->name,
-                           .query = {{"uploadId", transfer->upload_id}},
+                           .key = upload->name,
+                           .query = {{"uploadId", upload->id}},
                            .body = list,
                            .is_write = true,
                            .body_bytes_max = ANSWER_BYTES_MAX,
-                           .extra_ms = transfer->s3->options.complete_ms};
+                           .extra_ms = s3->options.complete_ms};
     struct s3_http_answer answer;
     struct s3_xml_error error;
-    enum nero_status status = s3_client_send(transfer->s3->client, &call, &answer, &error, err);
+    enum nero_status status = s3_client_send(s3->client, &call, &answer, &error, err);
 
-    if (status != NERO_OK && strcmp(error.code, "NoSuchUpload") == 0) {
-        status = err->status = NERO_UNKNOWN; /* delivered twice: the first may have completed it */
-    }
     if (status == NERO_OK && s3_xml_completed(bytes_as_view(&answer.body), err) != NERO_OK) {
         status = err->status = NERO_UNKNOWN; /* it did answer 200 */
     }
     s3_http_answer_fini(&answer);
+    if (status != NERO_OK && strcmp(error.code, "NoSuchUpload") == 0) {
+        status = settle_completed(s3, upload, err);
+    }
     return status == NERO_OK ? NERO_OK : err_wrap(err, "complete a multipart upload");
 }
 
-/* Whatever becomes of it: what is left behind, the bucket's lifecycle rule ends. */
-static void abort_upload(const struct transfer *transfer)
+/* Whatever becomes of it: what is left behind, a later put finds or a lifecycle rule ends. */
+static void abort_upload(struct storage_s3 *s3, const struct storage_s3_upload *upload)
 {
     struct s3_call call = {.method = "DELETE",
-                           .key = transfer->name,
-                           .query = {{"uploadId", transfer->upload_id}},
+                           .key = upload->name,
+                           .query = {{"uploadId", upload->id}},
                            .is_write = true};
     struct s3_http_answer answer;
     struct nero_err ignored;
 
-    (void)s3_client_send(transfer->s3->client, &call, &answer, NULL, &ignored);
+    (void)s3_client_send(s3->client, &call, &answer, NULL, &ignored);
     s3_http_answer_fini(&answer);
 }
 
@@ -288,27 +318,25 @@ static enum nero_status not_yet(enum nero_status status, struct nero_err *err)
     return status;
 }
 
-static enum nero_status upload(struct transfer *transfer, struct nero_err *err)
+/* Send the parts that are missing and complete. */
+static enum nero_status put_missing(struct storage_s3 *s3, struct storage_s3_upload *upload,
+                                    struct nero_err *err)
 {
-    char upload_id[S3_XML_UPLOAD_ID_BYTES];
+    struct transfer transfer = {
+        .s3 = s3, .part_count = upload->part_count, .move = put_part, .upload = upload};
     struct bytes list;
-    enum nero_status status = begin_upload(transfer->s3, transfer->name, upload_id, err);
+    enum nero_status status = move_all(&transfer, err);
 
-    if (status != NERO_OK) {
-        return not_yet(status, err);
-    }
-    transfer->upload_id = upload_id;
-    bytes_init(&list, transfer->part_count * PART_XML_BYTES + 256);
-    status = move_all(transfer, err);
+    bytes_init(&list, upload->part_count * PART_XML_BYTES + 256);
     if (status == NERO_OK) {
-        status = write_list(transfer, &list, err);
+        status = write_list(upload, &list, err);
     }
     status = not_yet(status, err);
     if (status == NERO_OK) {
-        status = complete_upload(transfer, bytes_as_view(&list), err);
+        status = complete_upload(s3, upload, bytes_as_view(&list), err);
     }
     if (status != NERO_OK) {
-        abort_upload(transfer);
+        abort_upload(s3, upload);
     }
     bytes_fini(&list);
     return status;
@@ -317,20 +345,27 @@ static enum nero_status upload(struct transfer *transfer, struct nero_err *err)
 enum nero_status storage_s3_put_parts(struct storage_s3 *s3, const char *name,
                                       struct bytes_view body, struct nero_err *err)
 {
-    uint64_t part_bytes = s3->options.part_bytes;
     uint64_t least = (body.bytes - 1) / PARTS_MAX + 1;
-    struct transfer transfer = {
-        .s3 = s3, .name = name, .bytes = body.bytes, .move = put_part, .body = body};
+    struct storage_s3_upload upload = {
+        .name = name,
+        .body = body,
+        .part_bytes = s3->options.part_bytes > least ? s3->options.part_bytes : least};
     enum nero_status status;
+    bool found = false;
 
     assert(body.bytes > 0);
-    transfer.part_bytes = part_bytes > least ? part_bytes : least;
-    transfer.part_count = (size_t)((body.bytes - 1) / transfer.part_bytes + 1);
-    transfer.etags = mem_calloc(transfer.part_count, sizeof transfer.etags[0]);
-    if (transfer.etags == NULL) {
+    upload.part_count = (size_t)((body.bytes - 1) / upload.part_bytes + 1);
+    upload.etags = mem_calloc(upload.part_count, sizeof upload.etags[0]);
+    if (upload.etags == NULL) {
         return err_set(err, NERO_NO_MEMORY, 0, "no memory for a multipart upload");
     }
-    status = upload(&transfer, err);
-    free(transfer.etags);
+    status = storage_s3_find_upload(s3, &upload, &found, err);
+    if (status == NERO_OK && !found) {
+        status = not_yet(begin_upload(s3, &upload, err), err);
+    }
+    if (status == NERO_OK) {
+        status = put_missing(s3, &upload, err);
+    }
+    free(upload.etags);
     return status;
 }

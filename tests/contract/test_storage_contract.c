@@ -243,6 +243,37 @@ static void test_storage__bad_keys_are_refused_by_every_operation(void **state)
     bytes_fini(&out);
 }
 
+/* More keys than one request has, few of which are there, in no order; what is not named stays. */
+static void test_storage__many_are_removed(void **state)
+{
+    enum { KEYS = 2 * STORAGE_REMOVE_MAX + 7, EACH = 100 };
+    static char names[KEYS][32];
+    static const char *keys[KEYS];
+    struct storage_list list;
+
+    (void)state;
+    for (unsigned i = 0; i < KEYS; i++) {
+        (void)snprintf(names[i], sizeof names[i], "many/%u/-._Az", i * 7919u % KEYS);
+        keys[i] = names[i];
+        if (i % EACH == 0 || i + 1 == KEYS) {
+            assert_int_equal(contract_put(keys[i], "x"), NERO_OK);
+        }
+    }
+    assert_int_equal(contract_put("many/stays", "x"), NERO_OK);
+    assert_int_equal(storage_remove_many(contract.store, keys, 0, &contract.err), NERO_OK);
+    keys[KEYS - 1] = "a//b"; /* one bad key, and nothing happens */
+    assert_int_equal(storage_remove_many(contract.store, keys, KEYS, &contract.err), NERO_INVALID);
+    contract_assert_body(contract.store, names[0], "x");
+    keys[KEYS - 1] = names[KEYS - 1];
+    assert_int_equal(storage_remove_many(contract.store, keys, KEYS, &contract.err), NERO_OK);
+    assert_int_equal(storage_list_page(contract.store, "", NULL, 10, &list, &contract.err),
+                     NERO_OK);
+    assert_int_equal(list.count, 1);
+    assert_string_equal(list.entries[0].key, "many/stays");
+    storage_list_fini(&list);
+    assert_int_equal(storage_remove_many(contract.store, keys, KEYS, &contract.err), NERO_OK);
+}
+
 static void test_storage__a_key_is_no_folder(void **state)
 {
     (void)state;
@@ -323,6 +354,7 @@ int main(int argc, char **argv)
         CONTRACT_TEST(test_storage__ranges),
         CONTRACT_TEST(test_storage__get_obeys_the_limit_and_leaves_out_alone),
         CONTRACT_TEST(test_storage__bad_keys_are_refused_by_every_operation),
+        CONTRACT_TEST(test_storage__many_are_removed),
         CONTRACT_TEST(test_storage__a_key_is_no_folder),
         CONTRACT_TEST(test_storage__big_object),
         CONTRACT_TEST(test_storage__the_probe_trusts_it_and_leaves_nothing),

@@ -20,6 +20,8 @@ enum {
     CHUNK_BYTES = 64 * 1024,
     CONNECTIONS_MAX = 4096,
     DRIP_MS = 20,
+    SLOW_MS = 50,
+    REMEMBERED_MAX = 256,
     LONG_HEADERS = 4000
 };
 
@@ -29,7 +31,14 @@ struct connection {
     int fd;
 };
 
+/* The first answer to a request, for stores that go on giving it. */
+struct remembered {
+    char *request; /* its line, and the range it asks for */
+    struct bytes answer;
+};
+
 struct proxy {
+    bool is_relay;
     int listen_fd;
     int port;
     int upstream_port;
@@ -42,15 +51,20 @@ struct proxy {
     int skip;
     int times;
     int fired;
+    struct proxy_counts counts;
+    struct remembered remembered[REMEMBERED_MAX];
+    size_t remembered_count;
 };
 
 const char *proxy_fault_name(enum proxy_fault fault)
 {
     static const char *const names[PROXY_FAULTS] = {
-        "none",       "reset on accept", "close early",   "stall",      "503 empty", "503 html",
-        "503 xml",    "200 error",       "404 html",      "301",        "garbage",   "long headers",
-        "drop reply", "stall reply",     "reset headers", "reset body", "truncate",  "drip",
-        "cut xml",    "wrong etag",      "lie",           "duplicate"};
+        "none",        "reset on accept", "close early", "stall",        "503 empty",
+        "503 html",    "503 xml",         "200 error",   "404 html",     "301",
+        "garbage",     "long headers",    "key denied",  "keys unnamed", "drop reply",
+        "stall reply", "reset headers",   "reset body",  "truncate",     "drip",
+        "cut xml",     "wrong etag",      "lie",         "duplicate",    "slow",
+        "stale reads", "stale lists"};
 
     return names[fault];
 }
@@ -230,6 +244,27 @@ static void long_headers(int fd)
     }
 }
 
+static bool has_line(const struct bytes *request, const char *method, const char *mark)
+{
+    const uint8_t *end = memchr(request->data, '\r', request->bytes);
+
+    return strncmp((const char *)request->data, method, strlen(method)) == 0 &&
+           memmem(request->data, (size_t)(end - request->data), mark, strlen(mark)) != NULL;
+}
+
+/* A delete of many that leaves everything and says so of its first key. */
+static void deny_key(int fd, const struct bytes *request)
+{
+    const char *key = memmem(request->data, request->bytes, "<Key>", 5);
+    char text[800];
+
+    (void)snprintf(text, sizeof text,
+                   "<DeleteResult><Error>%.*s</Key><Code>AccessDenied</Code></Error>"
+                   "</DeleteResult>",
+                   (int)strcspn(key + 1, "<") + 1, key);
+    answer_text(fd, false, "200 OK", "application/xml", text);
+}
+
 /* The faults whose request never reaches the gateway. */
 static void answer_alone(const struct proxy *proxy, enum proxy_fault fault, int fd,
                          const struct bytes *request)
@@ -267,6 +302,12 @@ static void answer_alone(const struct proxy *proxy, enum proxy_fault fault, int 
         break;
     case PROXY_LONG_HEADERS:
         long_headers(fd);
+        break;
+    case PROXY_KEY_DENIED:
+        deny_key(fd, request);
+        break;
+    case PROXY_KEYS_UNNAMED:
+        answer_text(fd, false, "200 OK", "application/xml", "<DeleteResult></DeleteResult>");
         break;
     default: /* PROXY_CLOSE_EARLY */
         break;
@@ -355,7 +396,11 @@ static void answer_badly(const struct proxy *proxy, enum proxy_fault fault, int 
         break;
     case PROXY_DROP_REPLY:
         break;
-    default: /* PROXY_NONE, PROXY_DUPLICATE */
+    case PROXY_SLOW:
+        (void)thread_stop_wait_ms(&proxy->stop, SLOW_MS);
+        (void)send_all(fd, answer->data, answer->bytes);
+        break;
+    default: /* PROXY_NONE, PROXY_DUPLICATE, the stale ones */
         (void)send_all(fd, answer->data, answer->bytes);
         break;
     }
@@ -377,35 +422,132 @@ static enum proxy_fault next_fault(struct proxy *proxy)
     return fault;
 }
 
+/* Whether what the fault is about is in the request. */
+static bool applies(enum proxy_fault fault, const struct bytes *request)
+{
+    switch (fault) {
+    case PROXY_KEY_DENIED:
+    case PROXY_KEYS_UNNAMED:
+        return has_line(request, "POST ", "?delete=");
+    case PROXY_STALE_LISTS:
+        return has_line(request, "GET ", "list-type=");
+    case PROXY_STALE_READS:
+        return !has_line(request, "", "?") &&
+               (has_line(request, "GET ", "") || has_line(request, "HEAD ", ""));
+    default:
+        return true;
+    }
+}
+
+/* Put the first answer to such a request in the place of `answer`. */
+static void grow_stale(struct proxy *proxy, const struct bytes *request, struct bytes *answer)
+{
+    const char *range = find_header(request, body_start(request), "Range");
+    struct remembered *found = NULL;
+    char text[2048];
+
+    (void)snprintf(text, sizeof text, "%.*s %.*s", (int)strcspn((const char *)request->data, "\r"),
+                   (const char *)request->data, range != NULL ? (int)strcspn(range, "\r") : 0,
+                   range != NULL ? range : "");
+    thread_monitor_enter(&proxy->monitor);
+    for (size_t i = 0; i < proxy->remembered_count && found == NULL; i++) {
+        found = strcmp(proxy->remembered[i].request, text) == 0 ? &proxy->remembered[i] : NULL;
+    }
+    if (found != NULL) {
+        bytes_clear(answer);
+        (void)append(answer, found->answer.data, found->answer.bytes);
+    } else if (proxy->remembered_count < REMEMBERED_MAX) {
+        found = &proxy->remembered[proxy->remembered_count++];
+        found->request = strdup(text);
+        bytes_init(&found->answer, MESSAGE_BYTES_MAX);
+        (void)append(&found->answer, answer->data, answer->bytes);
+    }
+    thread_monitor_leave(&proxy->monitor);
+}
+
+static void count_request(struct proxy *proxy, const struct bytes *request)
+{
+    thread_monitor_enter(&proxy->monitor);
+    proxy->counts.requests++;
+    proxy->counts.parts += has_line(request, "PUT ", "partNumber=") ? 1 : 0;
+    proxy->counts.bytes += request->bytes - body_start(request);
+    thread_monitor_leave(&proxy->monitor);
+}
+
+/* Serve a request that has been read. */
+static void serve_request(struct proxy *proxy, enum proxy_fault fault, int fd,
+                          const struct bytes *request)
+{
+    struct bytes answer;
+    bool whole;
+
+    if (!applies(fault, request)) {
+        fault = PROXY_NONE;
+    }
+    if (fault != PROXY_NONE && fault < PROXY_DROP_REPLY) {
+        answer_alone(proxy, fault, fd, request);
+        return;
+    }
+    bytes_init(&answer, MESSAGE_BYTES_MAX);
+    whole = forward(proxy, request, &answer);
+    if (whole && fault == PROXY_DUPLICATE) {
+        bytes_clear(&answer);
+        whole = forward(proxy, request, &answer);
+    }
+    if (whole) {
+        count_request(proxy, request);
+        if (fault == PROXY_STALE_READS || fault == PROXY_STALE_LISTS) {
+            grow_stale(proxy, request, &answer);
+        }
+        answer_badly(proxy, fault, fd, &answer);
+    }
+    bytes_fini(&answer);
+}
+
+/* Pass bytes on in both directions until either side closes. */
+static void relay(const struct proxy *proxy, int client_fd)
+{
+    struct sockaddr_in address = loopback(proxy->upstream_port);
+    int upstream_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    uint8_t *chunk = malloc(CHUNK_BYTES);
+    bool open = connect(upstream_fd, (struct sockaddr *)&address, sizeof address) == 0;
+
+    while (open) {
+        struct pollfd waits[3] = {{.fd = client_fd, .events = POLLIN},
+                                  {.fd = upstream_fd, .events = POLLIN},
+                                  {.fd = proxy->stop.event_fd, .events = POLLIN}};
+
+        open = poll(waits, 3, -1) > 0 && waits[2].revents == 0;
+        for (int i = 0; i < 2 && open; i++) {
+            ssize_t got = waits[i].revents != 0 ? recv(waits[i].fd, chunk, CHUNK_BYTES, 0) : 1;
+
+            open =
+                got > 0 && (waits[i].revents == 0 || send_all(waits[1 - i].fd, chunk, (size_t)got));
+        }
+    }
+    free(chunk);
+    (void)close(upstream_fd);
+}
+
 static void serve(void *context)
 {
     struct connection *connection = context;
     struct proxy *proxy = connection->proxy;
-    enum proxy_fault fault = next_fault(proxy);
     struct bytes request;
-    struct bytes answer;
 
     bytes_init(&request, MESSAGE_BYTES_MAX);
-    bytes_init(&answer, MESSAGE_BYTES_MAX);
-    if (fault == PROXY_RESET_ON_ACCEPT) {
-        reset_connection(connection->fd);
-    } else if (read_request(proxy, connection->fd, &request)) {
-        if (fault != PROXY_NONE && fault < PROXY_DROP_REPLY) {
-            answer_alone(proxy, fault, connection->fd, &request);
-        } else {
-            bool whole = forward(proxy, &request, &answer);
+    if (proxy->is_relay) {
+        relay(proxy, connection->fd);
+    } else {
+        enum proxy_fault fault = next_fault(proxy);
 
-            if (whole && fault == PROXY_DUPLICATE) {
-                bytes_clear(&answer);
-                whole = forward(proxy, &request, &answer);
-            }
-            if (whole) {
-                answer_badly(proxy, fault, connection->fd, &answer);
-            }
+        if (fault == PROXY_RESET_ON_ACCEPT) {
+            reset_connection(connection->fd);
+        } else if (read_request(proxy, connection->fd, &request)) {
+            serve_request(proxy, fault, connection->fd, &request);
         }
     }
     bytes_fini(&request);
-    bytes_fini(&answer);
     (void)close(connection->fd);
 }
 
@@ -424,6 +566,9 @@ static void accept_all(void *context)
             continue;
         }
         *connection = (struct connection){.proxy = proxy, .fd = fd};
+        thread_monitor_enter(&proxy->monitor);
+        proxy->counts.connections++;
+        thread_monitor_leave(&proxy->monitor);
         if (++proxy->connection_count == CONNECTIONS_MAX ||
             thread_start(&connection->thread, "proxy", serve, connection, &err) != NERO_OK) {
             die("proxy: too many connections");
@@ -431,7 +576,7 @@ static void accept_all(void *context)
     }
 }
 
-struct proxy *proxy_start(int upstream_port)
+static struct proxy *start(int upstream_port, bool is_relay)
 {
     struct proxy *proxy = calloc(1, sizeof *proxy);
     struct sockaddr_in address = loopback(0);
@@ -440,6 +585,7 @@ struct proxy *proxy_start(int upstream_port)
 
     proxy->connections = calloc(CONNECTIONS_MAX, sizeof *proxy->connections);
     proxy->upstream_port = upstream_port;
+    proxy->is_relay = is_relay;
     proxy->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (proxy->connections == NULL ||
         bind(proxy->listen_fd, (struct sockaddr *)&address, sizeof address) != 0 ||
@@ -456,6 +602,16 @@ struct proxy *proxy_start(int upstream_port)
     return proxy;
 }
 
+struct proxy *proxy_start(int upstream_port)
+{
+    return start(upstream_port, false);
+}
+
+struct proxy *proxy_start_relay(int upstream_port)
+{
+    return start(upstream_port, true);
+}
+
 void proxy_stop(struct proxy *proxy)
 {
     thread_stop_raise(&proxy->stop);
@@ -466,6 +622,10 @@ void proxy_stop(struct proxy *proxy)
     thread_stop_fini(&proxy->stop);
     thread_monitor_fini(&proxy->monitor);
     (void)close(proxy->listen_fd);
+    for (size_t i = 0; i < proxy->remembered_count; i++) {
+        free(proxy->remembered[i].request);
+        bytes_fini(&proxy->remembered[i].answer);
+    }
     free(proxy->connections);
     free(proxy);
 }
@@ -493,4 +653,14 @@ int proxy_fired(struct proxy *proxy)
     fired = proxy->fired;
     thread_monitor_leave(&proxy->monitor);
     return fired;
+}
+
+struct proxy_counts proxy_counts(struct proxy *proxy)
+{
+    struct proxy_counts counts;
+
+    thread_monitor_enter(&proxy->monitor);
+    counts = proxy->counts;
+    thread_monitor_leave(&proxy->monitor);
+    return counts;
 }

@@ -1,11 +1,13 @@
 /*
  * A proxy between an S3 client and a real gateway that does to a request or its answer what
- * networks, load balancers and bad stores do. One connection a request; each is served by a thread.
+ * networks, load balancers and bad stores do. One connection a request, but for a relay; each is
+ * served by a thread.
  */
 #ifndef NERO_TESTS_PROXY_H
 #define NERO_TESTS_PROXY_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "nero/thread.h"
 
@@ -23,6 +25,8 @@ enum proxy_fault {
     PROXY_301,          /* to elsewhere */
     PROXY_GARBAGE,      /* no HTTP */
     PROXY_LONG_HEADERS, /* without an end */
+    PROXY_KEY_DENIED,   /* a delete of many: 200, and its first key is refused inside */
+    PROXY_KEYS_UNNAMED, /* a delete of many: 200, and no key is told of */
     /* it does, and its answer suffers */
     PROXY_DROP_REPLY,    /* closed without one */
     PROXY_STALL_REPLY,   /* held back */
@@ -32,8 +36,11 @@ enum proxy_fault {
     PROXY_DRIP,          /* a byte every 20 ms */
     PROXY_CUT_XML,       /* XML that ends in its middle, with a Content-Length that fits */
     PROXY_WRONG_ETAG,
-    PROXY_LIE,       /* a 412 becomes a 200 with an ETag: conditions are not kept */
-    PROXY_DUPLICATE, /* delivered twice, answered with the second answer */
+    PROXY_LIE,         /* a 412 becomes a 200 with an ETag: conditions are not kept */
+    PROXY_DUPLICATE,   /* delivered twice, answered with the second answer */
+    PROXY_SLOW,        /* 50 ms later */
+    PROXY_STALE_READS, /* each object as it was at its first read */
+    PROXY_STALE_LISTS, /* each listing likewise */
     PROXY_FAULTS
 };
 
@@ -45,6 +52,9 @@ struct proxy;
  */
 struct proxy *proxy_start(int upstream_port);
 void proxy_stop(struct proxy *proxy); /* waits for its threads */
+
+/* As proxy_start; whole connections are passed on, byte for byte, and only counted. */
+struct proxy *proxy_start_relay(int upstream_port);
 int proxy_port(const struct proxy *proxy);
 
 /* Let `skip` requests pass and do `fault` to the next `times` (negative: to all that follow). */
@@ -52,5 +62,14 @@ void proxy_set(struct proxy *proxy, enum proxy_fault fault, int skip, int times)
 
 /* How often the present plan has fired. */
 int proxy_fired(struct proxy *proxy);
+
+/* What has passed since proxy_start. */
+struct proxy_counts {
+    int connections;
+    int requests;   /* that the gateway has answered wholly */
+    int parts;      /* those among them that put a part of an upload */
+    uint64_t bytes; /* of the bodies of these requests */
+};
+struct proxy_counts proxy_counts(struct proxy *proxy);
 
 #endif

@@ -36,6 +36,7 @@ enum operation {
     OP_CREATE,
     OP_REPLACE,
     OP_REMOVE,
+    OP_REMOVE_MANY,
     OP_PUT_LARGE,
     OP_GET,
     OP_HEAD,
@@ -45,7 +46,8 @@ enum operation {
 };
 
 static const char *const operation_names[OPERATIONS] = {
-    "put", "create", "replace", "remove", "put large", "get", "head", "list", "get large"};
+    "put",       "create", "replace", "remove", "remove many",
+    "put large", "get",    "head",    "list",   "get large"};
 
 static struct rgw gateway;
 static bool libs3; /* the driver under test */
@@ -119,7 +121,8 @@ static enum nero_status open_libs3(const struct s3_environment *environment, con
 static bool open_store(struct bench *bench, int port, struct storage **out)
 {
     const struct s3_environment environment = {.get = get_variable, .context = bench};
-    int64_t request_ms = port == gateway.port ? 20000 : REQUEST_MS;
+    bool patient = port == gateway.port || bench->fault == PROXY_SLOW;
+    int64_t request_ms = patient ? 20000 : REQUEST_MS;
     struct nero_err err;
     char prefix[32];
 
@@ -140,13 +143,13 @@ static unsigned one(enum nero_status status)
 
 static bool is_write(enum operation operation)
 {
-    return operation <= OP_REMOVE;
+    return operation <= OP_REMOVE_MANY;
 }
 
 /* What an operation answers whose requests all have the fault. */
 static unsigned expected(enum proxy_fault fault, enum operation operation)
 {
-    /* A large put fails at its first request, which makes no object. */
+    /* A large put fails at its first request, which looks for an interrupted one. */
     unsigned lost = one(is_write(operation) ? NERO_UNKNOWN : NERO_UNAVAILABLE);
     bool large_put = operation == OP_PUT_LARGE;
 
@@ -154,7 +157,7 @@ static unsigned expected(enum proxy_fault fault, enum operation operation)
     case PROXY_STALL:
     case PROXY_STALL_REPLY:
     case PROXY_DRIP:
-        return is_write(operation) || large_put ? lost : one(NERO_TIMEOUT);
+        return is_write(operation) ? lost : one(NERO_TIMEOUT);
     case PROXY_503_XML:
     case PROXY_404_HTML:
         return one(NERO_UNAVAILABLE);
@@ -167,7 +170,13 @@ static unsigned expected(enum proxy_fault fault, enum operation operation)
     case PROXY_LONG_HEADERS:
         return is_write(operation) || large_put ? lost : one(NERO_CORRUPT);
     case PROXY_CUT_XML:
-        return operation == OP_LIST || large_put ? one(NERO_CORRUPT) : one(NERO_OK);
+        return operation == OP_LIST || large_put ? one(NERO_CORRUPT)
+               : operation == OP_REMOVE_MANY     ? lost
+                                                 : one(NERO_OK);
+    case PROXY_KEY_DENIED:
+        return one(operation == OP_REMOVE_MANY ? NERO_DENIED : NERO_OK);
+    case PROXY_KEYS_UNNAMED:
+        return operation == OP_REMOVE_MANY ? lost : one(NERO_OK);
     case PROXY_WRONG_ETAG:
         return large_put                   ? one(NERO_INVALID)
                : operation == OP_GET_LARGE ? one(NERO_UNAVAILABLE)
@@ -175,10 +184,12 @@ static unsigned expected(enum proxy_fault fault, enum operation operation)
     case PROXY_DUPLICATE:
         return operation == OP_CREATE    ? one(NERO_EXISTS)
                : operation == OP_REPLACE ? one(NERO_CONFLICT)
-               : large_put               ? one(NERO_OK) | one(NERO_UNKNOWN) /* completed twice */
                                          : one(NERO_OK);
     case PROXY_LIE:
     case PROXY_NONE:
+    case PROXY_SLOW:
+    case PROXY_STALE_READS: /* it is as fresh as it must be, for nothing else changes it */
+    case PROXY_STALE_LISTS:
         return one(NERO_OK);
     case PROXY_RESET_ON_ACCEPT: /* which libcurl may see before it has begun to send */
         return lost | one(NERO_UNAVAILABLE);
@@ -192,7 +203,7 @@ static unsigned expected_libs3(enum proxy_fault fault, enum operation operation)
 {
     bool puts = operation == OP_PUT || operation == OP_PUT_LARGE;
     bool gets = operation == OP_GET || operation == OP_GET_LARGE;
-    bool writes = puts || operation == OP_REMOVE;
+    bool writes = puts || operation == OP_REMOVE || operation == OP_REMOVE_MANY;
     unsigned lost = one(writes ? NERO_UNKNOWN : NERO_UNAVAILABLE);
 
     switch (fault) {
@@ -211,8 +222,14 @@ static unsigned expected_libs3(enum proxy_fault fault, enum operation operation)
         return operation == OP_LIST ? lost : one(NERO_OK);
     case PROXY_WRONG_ETAG:
         return puts ? lost : one(gets ? NERO_CORRUPT : NERO_OK);
+    case PROXY_STALE_READS: /* in which it does not see what it has written */
+        return puts ? lost | one(NERO_OK) : one(NERO_OK);
     case PROXY_LIE:
     case PROXY_DUPLICATE:
+    case PROXY_SLOW:
+    case PROXY_STALE_LISTS:
+    case PROXY_KEY_DENIED: /* it has no delete of many */
+    case PROXY_KEYS_UNNAMED:
     case PROXY_NONE:
         return one(NERO_OK);
     case PROXY_RESET_ON_ACCEPT:
@@ -246,6 +263,9 @@ static enum nero_status operate(struct bench *bench, struct storage *store,
         break;
     case OP_REMOVE:
         status = storage_remove(store, "old", err);
+        break;
+    case OP_REMOVE_MANY:
+        status = storage_remove_many(store, (const char *[]){"old", "absent"}, 2, err);
         break;
     case OP_PUT_LARGE:
         status = storage_put(store, "large", bytes_view_of(large, LARGE_BYTES), err);
@@ -298,6 +318,7 @@ static char state_of(struct bench *bench, enum operation operation)
         operation == OP_PUT_LARGE ? bytes_view_str("small") : bytes_view_str("old bytes");
     struct bytes_view after =
         operation == OP_PUT_LARGE ? bytes_view_of(large, LARGE_BYTES) : bytes_view_str("new bytes");
+    bool removes = operation == OP_REMOVE || operation == OP_REMOVE_MANY;
     enum nero_status status;
     struct nero_err err;
     struct bytes out;
@@ -306,9 +327,9 @@ static char state_of(struct bench *bench, enum operation operation)
     bytes_init(&out, 2 * LARGE_BYTES);
     status = storage_get(bench->direct, key, &out, NULL, &err);
     if (status == NERO_NOT_FOUND) {
-        state = operation == OP_CREATE ? 'o' : operation == OP_REMOVE ? 'n' : '?';
+        state = operation == OP_CREATE ? 'o' : removes ? 'n' : '?';
     } else if (status == NERO_OK && bytes_view_equal(bytes_as_view(&out), after)) {
-        state = operation == OP_REMOVE ? '?' : 'n';
+        state = removes ? '?' : 'n';
     } else if (status == NERO_OK && bytes_view_equal(bytes_as_view(&out), before)) {
         state = operation == OP_CREATE ? '?' : 'o';
     }

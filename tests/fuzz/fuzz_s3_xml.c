@@ -32,7 +32,17 @@ static void check_printable(const char *text, size_t room)
     }
 }
 
-/* How many of the four kinds of answer `text` passes for. */
+static enum nero_status see_row(void *context, const char *const *values, struct nero_err *err)
+{
+    (void)context;
+    (void)err;
+    for (int i = 0; i < 3; i++) {
+        FUZZ_CHECK(strlen(values[i]) < S3_XML_TEXT_MAX + 1);
+    }
+    return NERO_OK;
+}
+
+/* How many of the kinds of answer `text` passes for. */
 static int parse(struct bytes_view text)
 {
     static struct s3_xml_page page; /* large */
@@ -61,6 +71,9 @@ static int parse(struct bytes_view text)
     } else {
         FUZZ_CHECK(err.message[0] != 0);
     }
+    accepted += s3_xml_uploads(text, see_row, NULL, &err) == NERO_OK ? 1 : 0;
+    accepted += s3_xml_parts(text, see_row, NULL, &err) == NERO_OK ? 1 : 0;
+    accepted += s3_xml_deleted(text, see_row, NULL, &err) == NERO_OK ? 1 : 0;
     return accepted;
 }
 

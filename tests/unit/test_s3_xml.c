@@ -192,6 +192,72 @@ static void test_s3_xml__uploads(void **state)
     assert_int_equal(s3_xml_completed(bytes_view_str(""), &err), NERO_CORRUPT);
 }
 
+static enum nero_status see_row(void *context, const char *const *values, struct nero_err *err)
+{
+    struct seen *seen = context;
+    size_t used = strlen(seen->text);
+
+    (void)err;
+    (void)snprintf(seen->text + used, sizeof seen->text - used, "%s %s %s;", values[0], values[1],
+                   values[2]);
+    return NERO_OK;
+}
+
+#define UPLOAD(key, id) "<Upload><Key>" key "</Key><UploadId>" id "</UploadId></Upload>"
+#define PART(number, bytes)                                                                     \
+    "<Part><PartNumber>" number "</PartNumber><ETag>&quot;e&quot;</ETag><Size>" bytes "</Size>" \
+    "</Part>"
+
+/* Rows in any number, whose names the other fields of an answer begin with. */
+static void test_s3_xml__rows(void **state)
+{
+    enum { UPLOADS, PARTS, DELETED };
+    static enum nero_status (*const parse[])(struct bytes_view, s3_xml_row_fn *, void *,
+                                             struct nero_err *) = {s3_xml_uploads, s3_xml_parts,
+                                                                   s3_xml_deleted};
+    static const struct {
+        int kind;
+        const char *text;
+        const char *seen; /* NULL: corrupt */
+    } answers[] = {
+        {UPLOADS, "<ListMultipartUploadsResult/>", ""},
+        {UPLOADS,
+         "<ListMultipartUploadsResult><UploadIdMarker/>" UPLOAD("a", "1")
+             UPLOAD("a/b", "2") "<Prefix>a</Prefix></ListMultipartUploadsResult>",
+         "a 1 ;a/b 2 ;"},
+        {UPLOADS,
+         "<ListMultipartUploadsResult><Upload><Key>a</Key></Upload>"
+         "</ListMultipartUploadsResult>",
+         NULL},
+        {PARTS,
+         "<ListPartsResult><PartNumberMarker>0</PartNumberMarker>" PART("1", "5")
+             PART("3", "7") "</ListPartsResult>",
+         "1 5 \"e\";3 7 \"e\";"},
+        {PARTS, "<ListPartsResult>" PART("1", "5") "<Part/></ListPartsResult>", NULL},
+        {PARTS, "<ListPartsResult>" PART("1", "5</Size><Size>5") "</ListPartsResult>", NULL},
+        {DELETED,
+         "<DeleteResult><Deleted><Key>a</Key></Deleted><Error><Key>b</Key><Code>AccessDenied</Code>"
+         "<Message>no</Message></Error><Deleted><Key>c</Key></Deleted></DeleteResult>",
+         "a  ;b AccessDenied ;c  ;"},
+        {DELETED, "<DeleteResult><Error><Key>b</Key></Error></DeleteResult>", NULL},
+        {DELETED, "<DeleteResult><Deleted><Key>a</Key></Deleted>", NULL},
+        {DELETED, "<Error><Code>InternalError</Code></Error>", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+        struct seen seen = {0};
+        struct nero_err err;
+        enum nero_status status =
+            parse[answers[i].kind](bytes_view_str(answers[i].text), see_row, &seen, &err);
+
+        assert_int_equal(status, answers[i].seen != NULL ? NERO_OK : NERO_CORRUPT);
+        if (answers[i].seen != NULL) {
+            assert_string_equal(seen.text, answers[i].seen);
+        }
+    }
+}
+
 static void test_s3_xml__keys_are_decoded(void **state)
 {
     static const struct {
@@ -238,6 +304,7 @@ int main(void)
         cmocka_unit_test(test_s3_xml__bounds),
         cmocka_unit_test(test_s3_xml__errors),
         cmocka_unit_test(test_s3_xml__uploads),
+        cmocka_unit_test(test_s3_xml__rows),
         cmocka_unit_test(test_s3_xml__keys_are_decoded),
         cmocka_unit_test(test_s3_xml__every_failed_allocation_is_no_memory),
     };

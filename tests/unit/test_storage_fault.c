@@ -100,6 +100,9 @@ static void test_storage_fault__after_it_took_effect(void **state)
     storage_fault_set(control, plan);
     assert_int_equal(storage_remove(store, "a", &err), NERO_UNKNOWN);
     assert_int_equal(storage_head(behind, "a", NULL, &err), NERO_NOT_FOUND);
+    storage_fault_set(control, plan);
+    assert_int_equal(storage_remove_many(store, (const char *[]){"b"}, 1, &err), NERO_UNKNOWN);
+    assert_int_equal(storage_head(behind, "b", NULL, &err), NERO_NOT_FOUND);
     bytes_fini(&out);
 }
 

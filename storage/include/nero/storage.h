@@ -30,6 +30,7 @@ enum {
     STORAGE_SEGMENT_BYTES_MAX = 255, /* NAME_MAX of a file system */
     STORAGE_ETAG_BYTES_MAX = 96,
     STORAGE_LIST_PAGE_MAX = 1000,
+    STORAGE_REMOVE_MAX = 1000, /* keys in one request of S3 */
     STORAGE_URL_BYTES_MAX = 1024
 };
 
@@ -75,6 +76,9 @@ struct storage_ops {
     enum nero_status (*list)(void *self, const char *prefix, const char *start_after,
                              size_t count_max, struct storage_list *out, struct nero_err *err);
     enum nero_status (*remove)(void *self, const char *key, struct nero_err *err);
+    /* 1 to STORAGE_REMOVE_MAX keys in one request; NULL: it has none, remove is called for each */
+    enum nero_status (*remove_many)(void *self, const char *const *keys, size_t count,
+                                    struct nero_err *err);
     unsigned (*capabilities)(void *self);
     bool (*clock_ahead)(void *self, int64_t *ahead_ms); /* NULL: it has no clock of its own */
     void (*close)(void *self);
@@ -181,5 +185,13 @@ enum nero_status storage_list_each(struct storage *store, const char *prefix, st
 
 /* Deleting a key that is absent is ok. */
 enum nero_status storage_remove(struct storage *store, const char *key, struct nero_err *err);
+
+/*
+ * Delete any number of different keys, as many at a time as the store can. ok: all are absent.
+ * Else the status of one of them (a bad key: nothing was removed); of the others any may have been
+ * removed, and to try again does no harm.
+ */
+enum nero_status storage_remove_many(struct storage *store, const char *const *keys, size_t count,
+                                     struct nero_err *err);
 
 #endif

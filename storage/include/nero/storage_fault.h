@@ -19,8 +19,9 @@ enum storage_fault_operation {
     STORAGE_FAULT_HEAD = 16,
     STORAGE_FAULT_LIST = 32,
     STORAGE_FAULT_REMOVE = 64,
-    STORAGE_FAULT_WRITES = 1 | 2 | 4 | 64,
-    STORAGE_FAULT_ALL = 127
+    STORAGE_FAULT_REMOVE_MANY = 128,
+    STORAGE_FAULT_WRITES = 1 | 2 | 4 | 64 | 128,
+    STORAGE_FAULT_ALL = 255
 };
 
 enum storage_fault_when {
