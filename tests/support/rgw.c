@@ -23,12 +23,12 @@ enum {
     PORTS_EACH = 100,
     PORTS_SLOTS = 200,
     START_MAX_MS = 60000,
-    WORDS_MAX = 16,
+    WORDS_MAX = 24,
     UUID_BYTES = 37
 };
 
 /* Where a slot's ports are used: S3, the monitor, the OSD; the last one is the claim. */
-enum { PORT_S3, PORT_MONITOR, PORT_OSD = 10, PORT_CLAIM = PORTS_EACH - 1 };
+enum { PORT_S3, PORT_MONITOR, PORT_TLS, PORT_OSD = 10, PORT_CLAIM = PORTS_EACH - 1 };
 
 static int bind_port(int port)
 {
@@ -129,10 +129,17 @@ static bool write_config(const struct rgw *rgw, const char *fsid)
 {
     FILE *file = fopen(rgw->config, "w");
     const char *d = rgw->folder;
+    char tls[3 * TEMP_FOLDER_BYTES] = "";
     int port = rgw->port;
 
     if (file == NULL) {
         return false;
+    }
+    if (rgw->tls_port != 0) {
+        (void)snprintf(tls, sizeof tls,
+                       " ssl_endpoint=127.0.0.1:%d ssl_certificate=%s/server.pem"
+                       " ssl_private_key=%s/server.key",
+                       rgw->tls_port, d, d);
     }
     fprintf(file,
             "[global]\n"
@@ -176,14 +183,34 @@ static bool write_config(const struct rgw *rgw, const char *fsid)
             "memstore_device_bytes = 2147483648\n"
             "[client.rgw]\n"
             "rgw_data = %s/rgw\n"
-            "rgw_frontends = beast endpoint=127.0.0.1:%d\n"
+            "rgw_frontends = beast endpoint=127.0.0.1:%d%s\n"
             "rgw_thread_pool_size = 64\n"
             "rgw_dns_name = localhost\n"
             "rgw_multipart_min_part_size = 65536\n"
             "rgw_sts_key = 0123456789abcdef\n"
             "rgw_s3_auth_use_sts = true\n",
-            d, d, d, port + PORT_S3);
+            d, d, d, port + PORT_S3, tls);
     return fclose(file) == 0;
+}
+
+/* `clock`: as rgw_restart_gateway. */
+static void spawn_gateway(struct rgw *rgw, const char *clock)
+{
+    char fake[64];
+    const char *words[] = {"env",
+                           "LD_PRELOAD=/usr/$LIB/faketime/libfaketimeMT.so.1",
+                           "DONT_FAKE_MONOTONIC=1",
+                           fake,
+                           "radosgw",
+                           "-c",
+                           rgw->config,
+                           "-n",
+                           "client.rgw",
+                           "-f",
+                           NULL};
+
+    (void)snprintf(fake, sizeof fake, "FAKETIME=%s", clock != NULL ? clock : "");
+    rgw->pids[RGW_GATEWAY] = spawn(rgw, words + (clock != NULL ? 0 : 4));
 }
 
 static bool make_folders(const struct rgw *rgw)
@@ -198,6 +225,54 @@ static bool make_folders(const struct rgw *rgw)
         }
     }
     return true;
+}
+
+/* An authority that signs itself, as `name`.pem and `name`.key. */
+static bool make_authority(const struct rgw *rgw, const char *name)
+{
+    char key[TEMP_FOLDER_BYTES + 16];
+    char pem[TEMP_FOLDER_BYTES + 16];
+
+    (void)snprintf(key, sizeof key, "%s/%s.key", rgw->folder, name);
+    (void)snprintf(pem, sizeof pem, "%s/%s.pem", rgw->folder, name);
+    return run(rgw, (const char *[]){"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                                     "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
+                                     "/CN=nero test", "-keyout", key, "-out", pem, NULL}) == 0;
+}
+
+static bool make_certificates(const struct rgw *rgw)
+{
+    const char *d = rgw->folder;
+    char paths[4][TEMP_FOLDER_BYTES + 16];
+    static const char *const names[] = {"ca.pem", "ca.key", "server.pem", "server.key"};
+
+    for (size_t i = 0; i < 4; i++) {
+        (void)snprintf(paths[i], sizeof paths[i], "%s/%s", d, names[i]);
+    }
+    return make_authority(rgw, "ca") && make_authority(rgw, "other") &&
+           run(rgw, (const char *[]){"openssl",
+                                     "req",
+                                     "-x509",
+                                     "-CA",
+                                     paths[0],
+                                     "-CAkey",
+                                     paths[1],
+                                     "-newkey",
+                                     "ec",
+                                     "-pkeyopt",
+                                     "ec_paramgen_curve:P-256",
+                                     "-nodes",
+                                     "-days",
+                                     "2",
+                                     "-subj",
+                                     "/CN=gateway",
+                                     "-addext",
+                                     "subjectAltName=DNS:localhost",
+                                     "-keyout",
+                                     paths[3],
+                                     "-out",
+                                     paths[2],
+                                     NULL}) == 0;
 }
 
 /* What makes the cluster's state, in order; the daemons are started in between. */
@@ -231,8 +306,7 @@ static int make_cluster(struct rgw *rgw, const char *fsid)
     if (failed == 0) {
         rgw->pids[RGW_OSD] =
             spawn(rgw, (const char *[]){"ceph-osd", "-c", c, "-i", "0", "-f", NULL});
-        rgw->pids[RGW_GATEWAY] =
-            spawn(rgw, (const char *[]){"radosgw", "-c", c, "-n", "client.rgw", "-f", NULL});
+        spawn_gateway(rgw, NULL);
     }
     return failed;
 }
@@ -275,7 +349,7 @@ bool rgw_admin(const struct rgw *rgw, const char *const *words)
     return run(rgw, argv) == 0;
 }
 
-void rgw_start(struct rgw *rgw)
+static void start(struct rgw *rgw, bool tls)
 {
     char fsid[UUID_BYTES];
     int failed = -1;
@@ -283,8 +357,11 @@ void rgw_start(struct rgw *rgw)
     *rgw = (struct rgw){.claim_fd = -1};
     make_uuid(fsid);
     if (temp_folder_make(rgw->folder, NULL) == 0 && claim_ports(rgw)) {
+        rgw->tls_port = tls ? rgw->port + PORT_TLS : 0;
         (void)snprintf(rgw->config, sizeof rgw->config, "%s/ceph.conf", rgw->folder);
-        failed = make_folders(rgw) && write_config(rgw, fsid) ? make_cluster(rgw, fsid) : -1;
+        failed = make_folders(rgw) && write_config(rgw, fsid) && (!tls || make_certificates(rgw))
+                     ? make_cluster(rgw, fsid)
+                     : -1;
     }
     if (failed == 0 && wait_for_gateway(rgw) &&
         rgw_admin(rgw, (const char *[]){"user", "create", "--uid=test", "--display-name=test",
@@ -300,6 +377,29 @@ void rgw_start(struct rgw *rgw)
     }
     rgw_stop(rgw);
     exit(failed == 127 ? 77 : 1);
+}
+
+void rgw_start(struct rgw *rgw)
+{
+    start(rgw, false);
+}
+
+void rgw_start_tls(struct rgw *rgw)
+{
+    start(rgw, true);
+}
+
+void rgw_kill_gateway(struct rgw *rgw)
+{
+    (void)kill(rgw->pids[RGW_GATEWAY], SIGKILL);
+    (void)waitpid(rgw->pids[RGW_GATEWAY], NULL, 0);
+    rgw->pids[RGW_GATEWAY] = 0;
+}
+
+bool rgw_restart_gateway(struct rgw *rgw, const char *clock)
+{
+    spawn_gateway(rgw, clock);
+    return wait_for_gateway(rgw);
 }
 
 void rgw_stop(struct rgw *rgw)
