@@ -4,3 +4,5 @@ endforeach()
 foreach(stem log thread)
   nero_test(test_${stem} SOURCES test_${stem}.c LINK nero_base LABEL "quick;threads")
 endforeach()
+nero_test(test_spot_trace SOURCES test_spot_trace.c ../support/spot_trace.c LINK nero_base
+  LABEL quick)

@@ -26,6 +26,7 @@
 #define INTERVAL_PRIOR_LIVES 2.0
 #define INTERVAL_MIN_S 10.0
 #define INTERVAL_MAX_S 600.0
+#define INTERVAL_STOP_S 30.0 /* training stops so long before an announced end */
 
 enum { INTERVAL_STALLS = 8, INTERVAL_MIN_STEPS = 20, INTERVAL_TEXT_BYTES = 32 };
 
