@@ -11,7 +11,7 @@
 
 #include "cli.h"
 
-enum { DOCTOR_CLOCK_OFF_MAX_MS = 60 * 1000, DOCTOR_ROWS_MAX = 8 };
+enum { DOCTOR_CLOCK_OFF_MAX_MS = 60 * 1000, DOCTOR_ROWS_MAX = 12 };
 
 /* A thing that was tried. */
 struct doctor_row {
@@ -71,12 +71,19 @@ static void look_at_store(const char *url, struct doctor_part *part)
         add_row(part, "lists_writes", "a list shows the write before it", seen.lists_writes, true);
         add_row(part, "keeps_odd_keys", "keys of all allowed characters come back",
                 seen.keeps_odd_keys, true);
+        add_row(part, "names_content", "an object's ETag is what reads and writes can be bound to",
+                seen.names_content, true);
         add_row(part, "replaces_matched", "a replace is bound to the ETag it names",
                 seen.replaces_matched, false);
         add_row(part, "misses_matched", "a replace of what is absent is told as such",
                 seen.misses_matched, false);
+        if (seen.traits.tried) {
+            add_row(part, "creates_parts", "an object in parts can be bound to be new",
+                    seen.traits.creates_parts, false);
+        }
         (void)snprintf(part->why, sizeof part->why, "%s", seen.why);
-        if (storage_clock_ahead(store, &part->clock_ahead_ms)) {
+        if (seen.knows_clock) {
+            part->clock_ahead_ms = seen.clock_ahead_ms;
             add_clock(part);
         }
     }

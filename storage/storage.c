@@ -244,6 +244,13 @@ enum nero_status storage_remove(struct storage *store, const char *key, struct n
     return with_context(store, "remove", key, status, err);
 }
 
+enum nero_status storage_traits(struct storage *store, const char *folder,
+                                struct storage_traits *out, struct nero_err *err)
+{
+    *out = (struct storage_traits){0};
+    return store->ops->traits != NULL ? store->ops->traits(store->self, folder, out, err) : NERO_OK;
+}
+
 enum nero_status storage_remove_batch(struct storage *store, const char *const *keys, size_t count,
                                       struct nero_err *err)
 {

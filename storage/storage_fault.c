@@ -161,6 +161,14 @@ static enum nero_status fault_remove_many(void *self, const char *const *keys, s
     return status == NERO_OK && verdict != PASS ? fire(fault, verdict, err) : status;
 }
 
+static enum nero_status fault_traits(void *self, const char *folder, struct storage_traits *out,
+                                     struct nero_err *err)
+{
+    struct storage_fault *fault = self;
+
+    return storage_traits(fault->inner, folder, out, err);
+}
+
 static unsigned fault_capabilities(void *self)
 {
     const struct storage_fault *fault = self;
@@ -197,6 +205,7 @@ enum nero_status storage_fault_wrap(struct storage *inner, struct storage **out,
         .list = fault_list,
         .remove = fault_remove,
         .remove_many = fault_remove_many,
+        .traits = fault_traits,
         .capabilities = fault_capabilities,
         .clock_ahead = fault_clock_ahead,
         .close = fault_close,

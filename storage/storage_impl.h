@@ -44,6 +44,10 @@ static inline bool storage_starts_with(const char *text, const char *prefix)
 enum nero_status storage_list_add(struct storage_list *list, size_t count_max, const char *key,
                                   uint64_t bytes, struct nero_err *err);
 
+/* Try a store's traits; all false where its kind has none. `folder` ends with '/'. */
+enum nero_status storage_traits(struct storage *store, const char *folder,
+                                struct storage_traits *out, struct nero_err *err);
+
 /* remove_many of a store that may have none: for storage.c and wrappers. */
 enum nero_status storage_remove_batch(struct storage *store, const char *const *keys, size_t count,
                                       struct nero_err *err);

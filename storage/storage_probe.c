@@ -6,6 +6,9 @@
 
 #include "nero/hash.h"
 #include "nero/thread.h"
+#include "storage_impl.h"
+
+#define ODD_NAME "-._ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/.../-"
 
 enum { NAME_BYTES = 64, KEY_BYTES = 192, BODY_BYTES = 32 };
 
@@ -59,14 +62,25 @@ static enum nero_status put(const struct trial *trial, const char *name, const c
     return storage_put(trial->store, key_of(trial, name, key), bytes_view_str(body), trial->err);
 }
 
+static bool can_create(const struct trial *trial)
+{
+    return (storage_capabilities(trial->store) & STORAGE_CAN_CREATE) != 0;
+}
+
 static enum nero_status try_creates(const struct trial *trial)
 {
     char key[KEY_BYTES];
     bool first_stays = false;
     enum nero_status second;
-    enum nero_status status = storage_put_if_absent(trial->store, key_of(trial, "once", key),
-                                                    bytes_view_str("first"), trial->err);
+    enum nero_status status;
 
+    if (!can_create(trial)) {
+        judge(trial, &trial->seen->creates_once, false,
+              "it cannot put on the condition of absence");
+        return NERO_OK;
+    }
+    status = storage_put_if_absent(trial->store, key_of(trial, "once", key),
+                                   bytes_view_str("first"), trial->err);
     if (status != NERO_OK) {
         return status;
     }
@@ -140,6 +154,9 @@ static enum nero_status try_race(const struct trial *trial)
     struct thread_monitor start;
     bool go = false;
 
+    if (!can_create(trial)) {
+        return NERO_OK;
+    }
     status = thread_monitor_init(&start, trial->err);
     if (status != NERO_OK) {
         return status;
@@ -173,59 +190,107 @@ static enum nero_status find(const struct trial *trial, const char *name, bool *
     return status;
 }
 
-static enum nero_status try_reads(const struct trial *trial)
+/* Whether a get and a list both show the object as `wanted` (NULL: absent). */
+static enum nero_status look_twice(const struct trial *trial, const char *wanted, bool *read,
+                                   bool *listed)
 {
-    bool read[3] = {false, false, false};
-    bool listed[2] = {false, true};
-    char key[KEY_BYTES];
-    enum nero_status status = put(trial, "seen", "one");
+    bool read_now = false;
+    bool found = false;
+    enum nero_status status = look(trial, "seen", wanted, &read_now);
 
     if (status == NERO_OK) {
-        status = look(trial, "seen", "one", &read[0]);
+        status = find(trial, "seen", &found);
     }
-    if (status == NERO_OK) {
-        status = find(trial, "seen", &listed[0]);
-    }
-    if (status == NERO_OK) {
-        status = put(trial, "seen", "two");
-    }
-    if (status == NERO_OK) {
-        status = look(trial, "seen", "two", &read[1]);
+    *read = *read && read_now;
+    *listed = *listed && found == (wanted != NULL);
+    return status;
+}
+
+/* Looked at before each change too, so that a store that keeps answers has some to give again. */
+static enum nero_status try_reads(const struct trial *trial)
+{
+    static const char *const writes[] = {"one", "two"};
+    bool read = true;
+    bool listed = true;
+    char key[KEY_BYTES];
+    enum nero_status status = look_twice(trial, NULL, &read, &listed);
+
+    for (size_t i = 0; i < 2 && status == NERO_OK; i++) {
+        status = put(trial, "seen", writes[i]);
+        if (status == NERO_OK) {
+            status = look_twice(trial, writes[i], &read, &listed);
+        }
     }
     if (status == NERO_OK) {
         status = storage_remove(trial->store, key_of(trial, "seen", key), trial->err);
     }
     if (status == NERO_OK) {
-        status = look(trial, "seen", NULL, &read[2]);
+        status = look_twice(trial, NULL, &read, &listed);
     }
-    if (status == NERO_OK) {
-        status = find(trial, "seen", &listed[1]);
-    }
-    judge(trial, &trial->seen->reads_writes, read[0] && read[1] && read[2],
-          "a get does not show the write before it");
-    judge(trial, &trial->seen->lists_writes, listed[0] && !listed[1],
-          "a list does not show the write before it");
+    judge(trial, &trial->seen->reads_writes, read, "a get does not show the write before it");
+    judge(trial, &trial->seen->lists_writes, listed, "a list does not show the write before it");
     return status;
 }
 
 static enum nero_status try_keys(const struct trial *trial)
 {
-    static const char odd[] =
-        "-._ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/..."
-        "/-";
     bool found = false;
     bool read = false;
-    enum nero_status status = put(trial, odd, "odd");
+    enum nero_status status = put(trial, ODD_NAME, "odd");
 
     if (status == NERO_OK) {
-        status = look(trial, odd, "odd", &read);
+        status = look(trial, ODD_NAME, "odd", &read);
     }
     if (status == NERO_OK) {
-        status = find(trial, odd, &found);
+        status = find(trial, ODD_NAME, &found);
     }
     judge(trial, &trial->seen->keeps_odd_keys, read && found,
           "a key of all allowed characters does not come back");
     return status;
+}
+
+/* Put, and the ETag that a look and a get then tell; *same: they agree. */
+static enum nero_status name_content(const struct trial *trial, const char *body,
+                                     struct storage_info *info, bool *same)
+{
+    struct storage_info read;
+    char key[KEY_BYTES];
+    struct bytes out;
+    enum nero_status status = put(trial, "named", body);
+
+    bytes_init(&out, BODY_BYTES);
+    if (status == NERO_OK) {
+        status = storage_head(trial->store, key_of(trial, "named", key), info, trial->err);
+    }
+    if (status == NERO_OK) {
+        status = storage_get(trial->store, key, &out, &read, trial->err);
+    }
+    *same = status == NERO_OK && strcmp(info->etag, read.etag) == 0;
+    bytes_fini(&out);
+    return status;
+}
+
+static enum nero_status try_names(const struct trial *trial)
+{
+    struct storage_traits *traits = &trial->seen->traits;
+    struct storage_info info[2];
+    bool same[2] = {false, false};
+    enum nero_status status = name_content(trial, "one", &info[0], &same[0]);
+
+    if (status == NERO_OK) {
+        status = name_content(trial, "two", &info[1], &same[1]);
+    }
+    if (status == NERO_OK) {
+        status = storage_traits(trial->store, trial->folder, traits, trial->err);
+    }
+    if (status != NERO_OK) {
+        return status;
+    }
+    judge(trial, &trial->seen->names_content,
+          same[0] && same[1] && strcmp(info[0].etag, info[1].etag) != 0 &&
+              (!traits->tried || traits->pins_reads),
+          "the ETag that it tells of an object is not the one that it takes");
+    return NERO_OK;
 }
 
 /* Recorded, and no reason to refuse a store: nothing that decides a run replaces by ETag. */
@@ -257,22 +322,30 @@ static enum nero_status try_matches(const struct trial *trial)
     return NERO_OK;
 }
 
-static enum nero_status remove_one(void *context, const char *key, uint64_t bytes,
-                                   struct nero_err *err)
+/* By name, for a listing may be what does not hold. */
+static void clean_up(const struct trial *trial)
 {
-    (void)bytes;
-    return storage_remove(context, key, err);
+    static const char *const names[] = {"once",  "race",  "seen",  ODD_NAME,
+                                        "match", "named", "traits"};
+    enum { COUNT = sizeof names / sizeof names[0] };
+    char keys[COUNT][KEY_BYTES];
+    const char *list[COUNT];
+    struct nero_err left_over;
+
+    for (size_t i = 0; i < COUNT; i++) {
+        list[i] = key_of(trial, names[i], keys[i]);
+    }
+    (void)storage_remove_many(trial->store, list, COUNT, &left_over);
 }
 
 enum nero_status storage_probe(struct storage *store, struct storage_probe *out,
                                struct nero_err *err)
 {
     static enum nero_status (*const tries[])(const struct trial *) = {
-        try_creates, try_race, try_reads, try_keys, try_matches};
+        try_creates, try_race, try_reads, try_keys, try_names, try_matches};
     struct storage_probe seen = {0};
     struct trial trial = {.store = store, .seen = &seen, .err = err};
     enum nero_status status = hash_library_init(err);
-    struct nero_err left_over;
     uint8_t random[16];
     char hex[33];
 
@@ -285,12 +358,14 @@ enum nero_status storage_probe(struct storage *store, struct storage_probe *out,
     for (size_t i = 0; i < sizeof tries / sizeof tries[0] && status == NERO_OK; i++) {
         status = tries[i](&trial);
     }
-    (void)storage_list_each(store, trial.folder, remove_one, store, &left_over);
+    clean_up(&trial);
     if (status != NERO_OK) {
         return err_wrap(err, "probe of %s", storage_url(store));
     }
-    seen.trusted = seen.creates_once && seen.race_has_one && seen.reads_writes &&
-                   seen.lists_writes && seen.keeps_odd_keys;
+    seen.knows_clock = storage_clock_ahead(store, &seen.clock_ahead_ms);
+    seen.usable =
+        seen.reads_writes && seen.lists_writes && seen.keeps_odd_keys && seen.names_content;
+    seen.trusted = seen.usable && seen.creates_once && seen.race_has_one;
     *out = seen;
     return NERO_OK;
 }

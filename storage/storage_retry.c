@@ -224,6 +224,19 @@ static enum nero_status retry_remove_many(void *self, const char *const *keys, s
     return attempt_end(&attempt, true, status, err);
 }
 
+static enum nero_status retry_traits(void *self, const char *folder, struct storage_traits *out,
+                                     struct nero_err *err)
+{
+    struct storage_retry *retry = self;
+    struct attempt attempt = attempt_begin(retry);
+    enum nero_status status;
+
+    do {
+        status = storage_traits(retry->inner, folder, out, err);
+    } while (attempt_again(&attempt, status));
+    return attempt_end(&attempt, false, status, err);
+}
+
 static unsigned retry_capabilities(void *self)
 {
     const struct storage_retry *retry = self;
@@ -270,6 +283,7 @@ enum nero_status storage_retry_wrap(struct storage *inner,
         .list = retry_list,
         .remove = retry_remove,
         .remove_many = retry_remove_many,
+        .traits = retry_traits,
         .capabilities = retry_capabilities,
         .clock_ahead = retry_clock_ahead,
         .close = retry_close,

@@ -42,8 +42,9 @@ void storage_s3_range(char out[STORAGE_S3_RANGE_BYTES], uint64_t offset, uint64_
 /* Writing. */
 
 /* A put of one request, with one more header where `condition` has a name. */
-static enum nero_status put_single(struct storage_s3 *s3, const char *key, struct bytes_view body,
-                                   struct s3_sign_pair condition, struct nero_err *err)
+enum nero_status storage_s3_put_single(struct storage_s3 *s3, const char *key,
+                                       struct bytes_view body, struct s3_sign_pair condition,
+                                       struct nero_err *err)
 {
     char name[STORAGE_S3_NAME_BYTES];
     struct s3_call call = {
@@ -69,7 +70,7 @@ static enum nero_status s3_put(void *self, const char *key, struct bytes_view bo
     char name[STORAGE_S3_NAME_BYTES];
 
     if (body.bytes <= s3->options.multipart_bytes) {
-        return put_single(s3, key, body, (struct s3_sign_pair){0}, err);
+        return storage_s3_put_single(s3, key, body, (struct s3_sign_pair){0}, err);
     }
     storage_s3_name(s3, key, name);
     return storage_s3_put_parts(s3, name, body, err);
@@ -79,7 +80,7 @@ static enum nero_status s3_put_if_absent(void *self, const char *key, struct byt
                                          struct nero_err *err)
 {
     enum nero_status status =
-        put_single(self, key, body, (struct s3_sign_pair){"if-none-match", "*"}, err);
+        storage_s3_put_single(self, key, body, (struct s3_sign_pair){"if-none-match", "*"}, err);
 
     return status == NERO_CONFLICT ? err_set(err, NERO_EXISTS, 412, "it exists") : status;
 }
@@ -87,15 +88,15 @@ static enum nero_status s3_put_if_absent(void *self, const char *key, struct byt
 static enum nero_status s3_head(void *self, const char *key, struct storage_info *out,
                                 struct nero_err *err);
 
-static enum nero_status put_matching(struct storage_s3 *s3, const char *key, struct bytes_view body,
-                                     const char *etag, enum storage_s3_match match,
-                                     struct nero_err *err)
+enum nero_status storage_s3_put_matching(struct storage_s3 *s3, const char *key,
+                                         struct bytes_view body, const char *etag,
+                                         enum storage_match_form match, struct nero_err *err)
 {
-    const char *quote = match == STORAGE_S3_MATCH_QUOTED ? "\"" : "";
+    const char *quote = match == STORAGE_MATCH_QUOTED ? "\"" : "";
     char value[STORAGE_ETAG_BYTES_MAX + 2];
 
     (void)snprintf(value, sizeof value, "%s%s%s", quote, etag, quote);
-    return put_single(s3, key, body, (struct s3_sign_pair){"if-match", value}, err);
+    return storage_s3_put_single(s3, key, body, (struct s3_sign_pair){"if-match", value}, err);
 }
 
 /*
@@ -104,10 +105,10 @@ static enum nero_status put_matching(struct storage_s3 *s3, const char *key, str
  */
 static enum nero_status resolve_conflict(struct storage_s3 *s3, const char *key,
                                          struct bytes_view body, const char *etag,
-                                         enum storage_s3_match match, struct nero_err *err)
+                                         enum storage_match_form match, struct nero_err *err)
 {
-    enum storage_s3_match other =
-        match == STORAGE_S3_MATCH_BARE ? STORAGE_S3_MATCH_QUOTED : STORAGE_S3_MATCH_BARE;
+    enum storage_match_form other =
+        match == STORAGE_MATCH_BARE ? STORAGE_MATCH_QUOTED : STORAGE_MATCH_BARE;
     struct storage_info info;
     struct nero_err look;
     enum nero_status status = s3_head(s3, key, &info, &look);
@@ -118,7 +119,7 @@ static enum nero_status resolve_conflict(struct storage_s3 *s3, const char *key,
     if (status != NERO_OK || strcmp(info.etag, etag) != 0) {
         return NERO_CONFLICT; /* as `err` says already */
     }
-    status = put_matching(s3, key, body, etag, other, err);
+    status = storage_s3_put_matching(s3, key, body, etag, other, err);
     if (status == NERO_OK) {
         atomic_store(&s3->match, other);
     }
@@ -129,7 +130,7 @@ static enum nero_status s3_put_if_match(void *self, const char *key, struct byte
                                         const char *etag, struct nero_err *err)
 {
     struct storage_s3 *s3 = self;
-    enum storage_s3_match match = (enum storage_s3_match)atomic_load(&s3->match);
+    enum storage_match_form match = (enum storage_match_form)atomic_load(&s3->match);
     enum nero_status status;
 
     for (size_t i = 0; etag[i] != 0; i++) { /* it becomes a header */
@@ -137,7 +138,7 @@ static enum nero_status s3_put_if_match(void *self, const char *key, struct byte
             return err_set(err, NERO_INVALID, 0, "'%.40s' is no ETag", etag);
         }
     }
-    status = put_matching(s3, key, body, etag, match, err);
+    status = storage_s3_put_matching(s3, key, body, etag, match, err);
     return status == NERO_CONFLICT ? resolve_conflict(s3, key, body, etag, match, err) : status;
 }
 
@@ -620,6 +621,7 @@ enum nero_status storage_s3_open_with(const char *url, const struct storage_s3_o
         .list = s3_list,
         .remove = s3_remove,
         .remove_many = storage_s3_remove_many,
+        .traits = storage_s3_traits,
         .capabilities = s3_capabilities,
         .clock_ahead = s3_clock_ahead,
         .close = s3_close,
@@ -631,6 +633,7 @@ enum nero_status storage_s3_open_with(const char *url, const struct storage_s3_o
         return err_set(err, NERO_NO_MEMORY, 0, "store '%s': no memory", url);
     }
     s3->options = *options;
+    atomic_init(&s3->match, STORAGE_MATCH_BARE);
     status = hash_library_init(err);
     if (status == NERO_OK) {
         status = s3_client_open(url, url + strlen("s3://"), &options->client, &s3->client, err);

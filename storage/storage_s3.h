@@ -17,13 +17,10 @@ struct storage_s3_options {
     int64_t complete_ms;      /* a service may put thousands of parts together so long */
 };
 
-/* How a replace names its ETag: see B3 of DESIGN.md. */
-enum storage_s3_match { STORAGE_S3_MATCH_BARE, STORAGE_S3_MATCH_QUOTED };
-
 struct storage_s3 {
     struct s3_client *client;
     struct storage_s3_options options;
-    _Atomic int match; /* enum storage_s3_match */
+    _Atomic int match; /* enum storage_match_form that a replace tries first: B3 of DESIGN.md */
 };
 
 /* The machine's clock and environment; 8 MiB parts above 16 MiB, four at a time, 2 min. */
@@ -47,6 +44,19 @@ void storage_s3_start_after(const char *start_after, char out[STORAGE_KEY_BYTES_
 /* Whether a key can begin with `prefix`. */
 bool storage_s3_begins_keys(const char *prefix);
 
+/* A put of one request, with one more header where `condition` has a name. conflict: it refuses. */
+enum nero_status storage_s3_put_single(struct storage_s3 *s3, const char *key,
+                                       struct bytes_view body, struct s3_sign_pair condition,
+                                       struct nero_err *err);
+/* The same on the condition of the ETag, in one form. */
+enum nero_status storage_s3_put_matching(struct storage_s3 *s3, const char *key,
+                                         struct bytes_view body, const char *etag,
+                                         enum storage_match_form match, struct nero_err *err);
+
+/* The traits of struct storage_ops. */
+enum nero_status storage_s3_traits(void *self, const char *folder, struct storage_traits *out,
+                                   struct nero_err *err);
+
 /* The remove_many of struct storage_ops. */
 enum nero_status storage_s3_remove_many(void *self, const char *const *keys, size_t count,
                                         struct nero_err *err);
@@ -61,6 +71,7 @@ struct storage_s3_upload {
     struct bytes_view body;
     uint64_t part_bytes;
     size_t part_count;
+    bool creates; /* completed only where there is no object; not every store keeps it */
     char id[S3_XML_UPLOAD_ID_BYTES];
     char (*etags)[S3_HTTP_ETAG_BYTES]; /* of each part that the server has; "" of the others */
 };
@@ -81,6 +92,11 @@ enum nero_status storage_s3_find_upload(struct storage_s3 *s3, struct storage_s3
  */
 bool storage_s3_upload_etag(const struct storage_s3_upload *upload,
                             char out[STORAGE_ETAG_BYTES_MAX]);
+
+/* Begin, send every part that has no ETag, complete. Errors: conflict (`creates`, and it exists).
+ */
+enum nero_status storage_s3_upload(struct storage_s3 *s3, struct storage_s3_upload *upload,
+                                   struct nero_err *err);
 
 /* put of a large body. Errors: as the put of struct storage_ops. */
 enum nero_status storage_s3_put_parts(struct storage_s3 *s3, const char *name,

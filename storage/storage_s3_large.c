@@ -277,6 +277,7 @@ static enum nero_status complete_upload(struct storage_s3 *s3,
     struct s3_call call = {.method = "POST",
                            .key = upload->name,
                            .query = {{"uploadId", upload->id}},
+                           .headers = {{upload->creates ? "if-none-match" : NULL, "*"}},
                            .body = list,
                            .is_write = true,
                            .body_bytes_max = ANSWER_BYTES_MAX,
@@ -342,6 +343,14 @@ static enum nero_status put_missing(struct storage_s3 *s3, struct storage_s3_upl
     return status;
 }
 
+enum nero_status storage_s3_upload(struct storage_s3 *s3, struct storage_s3_upload *upload,
+                                   struct nero_err *err)
+{
+    enum nero_status status = not_yet(begin_upload(s3, upload, err), err);
+
+    return status == NERO_OK ? put_missing(s3, upload, err) : status;
+}
+
 enum nero_status storage_s3_put_parts(struct storage_s3 *s3, const char *name,
                                       struct bytes_view body, struct nero_err *err)
 {
@@ -360,11 +369,8 @@ enum nero_status storage_s3_put_parts(struct storage_s3 *s3, const char *name,
         return err_set(err, NERO_NO_MEMORY, 0, "no memory for a multipart upload");
     }
     status = storage_s3_find_upload(s3, &upload, &found, err);
-    if (status == NERO_OK && !found) {
-        status = not_yet(begin_upload(s3, &upload, err), err);
-    }
     if (status == NERO_OK) {
-        status = put_missing(s3, &upload, err);
+        status = found ? put_missing(s3, &upload, err) : storage_s3_upload(s3, &upload, err);
     }
     free(upload.etags);
     return status;

@@ -330,14 +330,21 @@ static void test_storage__the_probe_trusts_it_and_leaves_nothing(void **state)
     struct storage_list list;
 
     (void)state;
-    if (!contract_can(STORAGE_CAN_CREATE)) {
-        assert_int_equal(storage_probe(contract.store, &seen, &contract.err), NERO_INVALID);
-        assert_non_null(strstr(contract.err.message, "cannot put on the condition of absence"));
-        return;
-    }
     assert_int_equal(storage_probe(contract.store, &seen, &contract.err), NERO_OK);
-    assert_string_equal(seen.why, "");
-    assert_true(seen.trusted && seen.replaces_matched && seen.misses_matched);
+    assert_true(seen.usable);
+    if (contract_can(STORAGE_CAN_CREATE)) {
+        assert_string_equal(seen.why, "");
+        assert_true(seen.trusted && seen.replaces_matched && seen.misses_matched);
+    } else {
+        assert_false(seen.trusted);
+        assert_non_null(strstr(seen.why, "cannot put on the condition of absence"));
+    }
+    assert_int_equal(seen.traits.tried, strncmp(contract_url, "s3://", 5) == 0);
+    if (seen.traits.tried) { /* as Ceph's gateway does it */
+        assert_true(seen.traits.pins_reads && !seen.traits.creates_parts && seen.knows_clock);
+        assert_int_equal(seen.traits.match_form, STORAGE_MATCH_BARE);
+        assert_in_range(seen.clock_ahead_ms + 30000, 0, 60000);
+    }
     assert_int_equal(storage_list_page(contract.store, "", NULL, 10, &list, &contract.err),
                      NERO_OK);
     assert_int_equal(list.count, 0);

@@ -64,7 +64,8 @@ fi
 start_redis good --appendonly yes
 start_redis evicting --maxmemory 100mb --maxmemory-policy allkeys-lru
 start_redis full --maxmemory 1kb
-expect 0 "holds  a second create" "holds  of 16 creates" "s against ours" -- "${doctor[@]}"
+expect 0 "holds  a second create" "holds  of 16 creates" "holds  an object's ETag" \
+  "lacks  an object in parts" "s against ours" -- "${doctor[@]}"
 expect 0 '"holds":true' '"append_only":true' '"clock_ahead_ms"' -- \
   "${doctor[@]}" --redis "unix://$work/good.sock" --json
 expect 1 "maxmemory-policy is allkeys-lru" "CONFIG SET" -- \

@@ -59,6 +59,18 @@ enum storage_capability {
     STORAGE_CAN_MULTIPART = 4 /* large objects in parallel parts */
 };
 
+/* The form in which a store wants the ETag of a conditional replace. */
+enum storage_match_form { STORAGE_MATCH_NONE, STORAGE_MATCH_BARE, STORAGE_MATCH_QUOTED };
+
+/* What stores of one kind do differently. Each is what was seen (storage_probe.h). */
+struct storage_traits {
+    bool tried; /* its kind has any */
+    bool
+        pins_reads; /* a read bound to the object's ETag is answered, one bound to another is not */
+    enum storage_match_form match_form; /* NONE: a right ETag is refused in either form */
+    bool creates_parts; /* an object in parts can be bound to be new when it is completed */
+};
+
 /* The table that an implementation or a wrapper fills. `self` is its own state. */
 struct storage_ops {
     const char *name; /* "mem", "file", "s3", "s3+libs3" */
@@ -79,6 +91,9 @@ struct storage_ops {
     /* 1 to STORAGE_REMOVE_MAX keys in one request; NULL: it has none, remove is called for each */
     enum nero_status (*remove_many)(void *self, const char *const *keys, size_t count,
                                     struct nero_err *err);
+    /* try its traits with objects below `folder`; NULL: its kind has none */
+    enum nero_status (*traits)(void *self, const char *folder, struct storage_traits *out,
+                               struct nero_err *err);
     unsigned (*capabilities)(void *self);
     bool (*clock_ahead)(void *self, int64_t *ahead_ms); /* NULL: it has no clock of its own */
     void (*close)(void *self);

@@ -11,16 +11,24 @@
 
 enum { STORAGE_PROBE_RACERS = 16, STORAGE_PROBE_WHY_BYTES = 256 };
 
-/* Each is what was seen, not what was promised. The first five decide. */
+/*
+ * Each is what was seen, not what was promised. Creates and races decide whether several writers
+ * can be kept apart by the store; the rest up to names_content whether it can be used at all.
+ */
 struct storage_probe {
     bool creates_once;     /* a second create is refused, and the first one's bytes stay */
     bool race_has_one;     /* of STORAGE_PROBE_RACERS creates at once exactly one succeeds */
     bool reads_writes;     /* a get after a put, a replace and a remove shows it */
     bool lists_writes;     /* a list after a put and a remove shows it */
     bool keeps_odd_keys;   /* a key of all allowed characters comes back as it went */
+    bool names_content;    /* an ETag stays while the object does, and pins reads */
     bool replaces_matched; /* put_if_match: the right ETag replaces, another conflicts */
     bool misses_matched;   /* put_if_match of an absent key is not_found */
-    bool trusted;          /* the first five hold */
+    struct storage_traits traits;
+    bool knows_clock;
+    int64_t clock_ahead_ms;            /* the store's against ours */
+    bool usable;                       /* reads, lists, odd keys and ETags hold */
+    bool trusted;                      /* usable, and creates and races hold */
     char why[STORAGE_PROBE_WHY_BYTES]; /* the first that does not, or "" */
 };
 
