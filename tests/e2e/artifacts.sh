@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Goal: what a researcher takes out of a run is what the run says. Method: the smoke search with PGD-2
-# as fitness attack, whole and audited; its champion exported and compared with the store; the same
-# genotype drawn, and evaluated over seeds, stopped by SIGINT in between, on fitness and on test images.
+# as fitness attack (smoke-pgd.yaml), whole and audited, beside FGSM on the same networks; its champion
+# exported and compared with the store; the same genotype drawn, and evaluated over seeds, stopped by
+# SIGINT in between, on fitness and on test images.
 #   artifacts.sh SOURCE_DIR BINARY_DIR
 set -euo pipefail
 source=$1
@@ -27,11 +28,20 @@ has() { # FILE WORDS
 }
 
 # ---- PGD-2 ----
-pgd=(--set protocol.attack.kind=pgd --set protocol.attack.steps=2
-  --set protocol.attack.step_size=1/255)
-expect 0 nero-sched run "$source/presets/smoke.yaml" --name pgd --seed 5 "${pgd[@]}"
+expect 0 nero-sched run "$source/presets/smoke-pgd.yaml" --name pgd --seed 5
 has "$work/last.out" "PGD, 2/255, 2 steps of 1/255"
 has "$work/last.out" "audit of pgd: clean"
+# In a wide radius two small steps come less far than FGSM's one: same networks, other counts.
+for attack in smoke smoke-pgd; do
+  expect 0 nero-sched run "$source/presets/$attack.yaml" --name "wide-$attack" --seed 5 --skip-audit \
+    --set search.generations=1 --set protocol.attack.epsilon=0.2
+  nero-sched export "wide-$attack" --csv "$work/$attack.csv" >/dev/null 2>&1 || fail "export"
+  column=$(head -1 "$work/$attack.csv" | tr , '\n' | grep -nxE 'correct|kept|weights' | cut -d: -f1)
+  cut -d, -f"$(head -1 <<<"$column"),$(tail -1 <<<"$column")" "$work/$attack.csv" >"$work/$attack.nets"
+  cut -d, -f"$(sed -n 2p <<<"$column")" "$work/$attack.csv" >"$work/$attack.kept"
+done
+cmp "$work/smoke.nets" "$work/smoke-pgd.nets" || fail "the attack changed the training"
+cmp -s "$work/smoke.kept" "$work/smoke-pgd.kept" && fail "PGD and FGSM keep the same images"
 
 # ---- the champion ----
 expect 0 nero-sched export pgd --champion --out "$work/best"
