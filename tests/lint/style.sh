@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Goal: the house rules that a machine can measure hold (STYLE: size, banned calls, folders).
+# Goal: the house rules that a machine can measure hold (STYLE: size, banned calls, folders; tests that
+# documents name).
 # Method: style.awk over all sources but the exceptions listed in exceptions.txt; includes by grep.
 set -euo pipefail
 cd "$1"
@@ -34,4 +35,13 @@ if git grep -nE 'file\(GLOB' -- '*.txt' '*.cmake'; then
   echo "no file globbing in CMake"
   failed=1
 fi
+
+# A test that a document names as its witness exists.
+while read -r name; do
+  if ! git grep -qE "static void $name\(" -- tests; then
+    echo "no test is called $name, but a document names it:"
+    git grep -n "$name" -- '*.md'
+    failed=1
+  fi
+done < <(git grep -hoE 'test_[a-z0-9_]+__[a-z0-9_]+' -- '*.md' | sort -u)
 exit $failed

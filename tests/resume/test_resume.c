@@ -121,6 +121,7 @@ static void test_resume__early_stop_restores_the_best_weights(void **state)
     }
 }
 
+/* Fast-DENSER 12 */
 static void test_resume__the_best_weights_are_scored_on_time_out(void **state)
 {
     (void)state;

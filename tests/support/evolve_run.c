@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SLOTS = 1000 }; /* of a generation, in trials */
+
 void evolve_fixture_open(struct evolve_fixture *fixture, const char *file, uint64_t seed)
 {
     struct nero_err err = {0};
@@ -37,6 +39,25 @@ void evolve_fixture_close(struct evolve_fixture *fixture)
 {
     grammar_fini(&fixture->grammar);
     preset_fini(&fixture->preset);
+}
+
+void mutant_make(const struct evolve_fixture *fixture, const struct genotype *parent,
+                 uint64_t budget, uint32_t trial, struct mutant *out)
+{
+    struct nero_err err = {0};
+
+    if (evolve_mutate(&fixture->run, parent, budget, 0, trial / SLOTS, trial % SLOTS,
+                      &out->genotype, &out->longer, &out->events, &out->event_count,
+                      &err) != NERO_OK) {
+        (void)fprintf(stderr, "trial %u: %s\n", (unsigned)trial, err.message);
+        abort();
+    }
+}
+
+void mutant_fini(struct mutant *mutant)
+{
+    genotype_fini(&mutant->genotype);
+    free(mutant->events);
 }
 
 struct result_outcome evolve_fake_outcome(struct hash job, uint32_t count)

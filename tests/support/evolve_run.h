@@ -18,6 +18,17 @@ struct evolve_fixture {
 void evolve_fixture_open(struct evolve_fixture *fixture, const char *file, uint64_t seed);
 void evolve_fixture_close(struct evolve_fixture *fixture);
 
+/* A child of `parent`, of generation and slot by its trial; ends the test program on failure. */
+struct mutant {
+    struct genotype genotype;
+    bool longer;
+    struct generation_event *events;
+    uint32_t event_count;
+};
+void mutant_make(const struct evolve_fixture *fixture, const struct genotype *parent,
+                 uint64_t budget, uint32_t trial, struct mutant *out);
+void mutant_fini(struct mutant *mutant);
+
 /* A plausible outcome of `job`; every seventh or so is ill-fitted. Pure. */
 struct result_outcome evolve_fake_outcome(struct hash job, uint32_t count);
 

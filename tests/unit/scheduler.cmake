@@ -7,7 +7,11 @@ if(TARGET nero_scheduler)
     nero_test(test_${stem} SOURCES test_${stem}.c LINK test_evolve_run LABEL quick)
   endforeach()
   # Some 10^6 mutants: seconds, but minutes under a sanitizer on a busy machine.
-  nero_test(test_mutate SOURCES test_mutate.c LINK test_evolve_run LABEL quick TIMEOUT 300)
+  foreach(stem mutate mutate_gene mutants)
+    nero_test(test_${stem} SOURCES test_${stem}.c LINK test_evolve_run LABEL quick TIMEOUT 300)
+  endforeach()
+  add_test(NAME million_mutants COMMAND test_mutants 1000000)
+  set_tests_properties(million_mutants PROPERTIES LABELS full TIMEOUT 600)
   nero_test(test_preset SOURCES test_preset.c ${CMAKE_SOURCE_DIR}/tests/support/temp_folder.c
     LINK test_evolve_run LABEL quick)
   nero_test(test_noise SOURCES test_noise.c LINK nero_scheduler LABEL quick)

@@ -179,7 +179,7 @@ static void test_connect__erase_renumbers(void **state)
         {"-1;0;1;1,2", 1, "-1;0;1"},       /* later ones forget it */
         {"-1;0;1;0,1,2", 2, "-1;0;0,1"},   /* in the next one 2 becomes 1 */
         {"-1;0;-1,1;0,2", 0, "-1;-1,0;1"}, /* new first unit; 0 is forgotten */
-        {"-1;0;1", 2, "-1;0"},             /* the last one leaves nothing behind (5) */
+        {"-1;0;1", 2, "-1;0"},             /* the last one leaves nothing behind (Fast-DENSER 5) */
         {"-1", 0, ""},
         {"-1;-1;-1;2", 1, "-1;-1;1"},
     };

@@ -410,6 +410,56 @@ static void test_propose__seeds_tell_apart(void **state)
     evolve_fixture_close(&fixture);
 }
 
+static int compare_seeds(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a;
+    uint64_t y = *(const uint64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* No list that ends: the seeds of all lineages that a run can have differ (Fast-DENSER 10). */
+static void test_propose__any_number_of_lineages_has_seeds(void **state)
+{
+    static uint64_t seeds[2 * RUN_LINEAGES_MAX];
+
+    (void)state;
+    for (uint32_t i = 0; i < RUN_LINEAGES_MAX; i++) {
+        seeds[2 * i] = evolve_split_seed(1, i);
+        seeds[2 * i + 1] = evolve_training_seed(1, i, 0, 0);
+    }
+    qsort(seeds, 2 * RUN_LINEAGES_MAX, sizeof *seeds, compare_seeds);
+    for (uint32_t i = 1; i < 2 * RUN_LINEAGES_MAX; i++) {
+        assert_true(seeds[i - 1] != seeds[i]);
+    }
+}
+
+/*
+ * A job is some hundred bytes: the data set by its hash (Fast-DENSER 14), a numeric class where the
+ * run asks for one, and no device (Fast-DENSER 11).
+ */
+static void test_propose__a_job_names_its_data_set_and_no_device(void **state)
+{
+    struct evolve_fixture fixture;
+    struct evolve_proposal proposal;
+    struct job_spec spec;
+    struct nero_err err = {0};
+    struct hash none = {0};
+
+    (void)state;
+    evolve_fixture_open(&fixture, "paper.yaml", 1);
+    fixture.preset.record.protocol.dataset = hash_of(bytes_view_str("images"));
+    assert_int_equal(evolve_propose(&fixture.run, 0, 0, NULL, none, NULL, &proposal, &err),
+                     NERO_OK);
+    assert_in_range(proposal.specs[0].bytes, 100, 8192);
+    assert_int_equal(job_spec_decode(bytes_as_view(&proposal.specs[0]), &spec, &err), NERO_OK);
+    assert_true(hash_equal(&spec.protocol.dataset, &fixture.preset.record.protocol.dataset));
+    assert_string_equal(spec.numeric_class, "");
+    job_spec_fini(&spec);
+    evolve_proposal_fini(&proposal);
+    evolve_fixture_close(&fixture);
+}
+
 /* A closed generation 0 of one lineage whose member 0 is selected. */
 static void first_generation(const struct evolve_fixture *fixture, struct history *history)
 {
@@ -578,7 +628,6 @@ static void test_propose__limits_make_members_invalid(void **state)
     evolve_fixture_close(&fixture);
 }
 
-/* Only what the phenotype is makes it invalid: a failing machine is an error (Fast-DENSER 13). */
 /* Members of the first generations of some seeds that stand as invalid. */
 static uint32_t count_invalid(struct evolve_fixture *fixture, uint32_t redraws)
 {
@@ -618,6 +667,7 @@ static void test_propose__inadmissible_candidates_are_drawn_again(void **state)
     evolve_fixture_close(&fixture);
 }
 
+/* Only what the phenotype is makes it invalid: a failing machine is an error (Fast-DENSER 13). */
 static void test_propose__allocation_failures_travel_up(void **state)
 {
     struct evolve_fixture fixture;
@@ -694,6 +744,8 @@ int main(void)
         cmocka_unit_test(test_propose__seed_policy_decides_what_is_reused),
         cmocka_unit_test(test_propose__genotype_seeds_follow_the_phenotype),
         cmocka_unit_test(test_propose__seeds_tell_apart),
+        cmocka_unit_test(test_propose__any_number_of_lineages_has_seeds),
+        cmocka_unit_test(test_propose__a_job_names_its_data_set_and_no_device),
         cmocka_unit_test(test_propose__train_longer_and_parent),
         cmocka_unit_test(test_propose__stored_parent_is_rescored),
         cmocka_unit_test(test_propose__limits_make_members_invalid),

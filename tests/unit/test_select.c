@@ -65,7 +65,10 @@ static void test_select__scored_before_penalised(void **state)
 #define F GENERATION_FAILED
 #define I GENERATION_ILL_FITTED
 
-/* Who trains on, by hand: fitness, budget and verdict of parent and two children. */
+/*
+ * Who trains on, by hand: fitness, budget and verdict of parent and two children; the fittest of
+ * the least trained, not the first (Fast-DENSER 2).
+ */
 static void test_select__who_trains_on(void **state)
 {
     static const struct {
