@@ -18,7 +18,12 @@
  * Determinism: with equal inputs every function gives equal bits, in any process, within one
  * numeric class. Row i of an inference forward does not depend on the other rows.
  *
- * Thread: one thread uses a backend instance and all that was made from it.
+ * Shards. A batch in training may be cut into shards, whose operations run at one time in threads
+ * of their own. Only a batch norm needs to know of the others: `op_sums` gives what it sums over
+ * its shard, the caller merges that of all shards and passes it to `op_forward` or `op_backward`.
+ *
+ * Thread: one thread at a time uses a backend instance and what was made from it, but that
+ * operations may run in several threads, each in one at a time.
  */
 #ifndef NERO_BACKEND_H
 #define NERO_BACKEND_H
@@ -65,6 +70,7 @@ struct backend_op_desc {
     bool bias;
     bool max_pool; /* BACKEND_POOL: max, else average without the padding */
     enum backend_activation activation;
+    uint32_t batch; /* batch norm with args.sums: images of all shards */
     float epsilon;  /* batch norm */
     float momentum; /* batch norm: running = momentum * running + (1 - momentum) * batch */
 };
@@ -84,7 +90,8 @@ struct backend_op_memory {
  * forward reads src, param, prepared and writes dst, workspace, stat (batch norm in training);
  * backward reads src, dst, ddst, param, workspace and writes dsrc and dparam; of these each entry
  * may be NULL: not wanted (in inference both of dparam are). `dsrc` itself always has input_count
- * entries. dsrc and dparam are overwritten, not added to, and overlap nothing else.
+ * entries. dsrc and dparam are overwritten, not added to, and overlap nothing else. With sums, stat
+ * may be NULL too: one shard keeps the running statistics, as one takes dparam of a batch norm.
  */
 struct backend_op_args {
     const float *const *src; /* input_count tensors */
@@ -93,7 +100,8 @@ struct backend_op_args {
     const float *ddst;
     const float *param[2]; /* kernel, bias; or scale (gamma), shift (beta) */
     float *dparam[2];
-    float *stat[2]; /* running mean, running variance (biased batch variance, as Keras) */
+    float *stat[2];     /* running mean, running variance (biased batch variance, as Keras) */
+    const double *sums; /* batch norm: op_sums of all shards, merged; NULL: src is the batch */
     void *workspace;
     void *scratch;
     void *prepared;
@@ -161,6 +169,15 @@ struct backend_ops {
                                    struct nero_err *err);
     enum nero_status (*op_backward)(struct backend_op *op, const struct backend_op_args *args,
                                     struct nero_err *err);
+
+    /*
+     * Batch norm in training over a shard, before op_forward, or before op_backward if `backward`:
+     * reads what that will read. sums: 2 * c doubles on the host. Forward: by channel the mean,
+     * then by channel the sum of squared distances from it. Backward: any sums over images and
+     * pixels.
+     */
+    enum nero_status (*op_sums)(struct backend_op *op, const struct backend_op_args *args,
+                                bool backward, double *sums, struct nero_err *err);
 
     /* to += from, both tensors of `layout` (gradients of a tensor with several readers). */
     enum nero_status (*accumulate)(struct backend *backend, const struct backend_layout *layout,

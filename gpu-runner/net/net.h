@@ -28,6 +28,8 @@ struct net_options {
     uint32_t batch;      /* physical batch N */
     bool training;       /* else inference */
     float bn_momentum;   /* training */
+    uint32_t shards;     /* training: parts of a batch (net/DESIGN.md), at least 1; 0 as 1 */
+    uint32_t threads;    /* training: that share the shards out; 0 or too many: one a shard */
     bool skip_self_test; /* inference: see net_create */
 };
 
@@ -42,14 +44,15 @@ enum nero_status net_create(const struct graph *graph, struct backend *backend,
                             struct nero_err *err);
 void net_destroy(struct net *net);
 
-/* Bytes of backend memory that the plan holds (activations, gradients, workspace, scratch). */
+/* Bytes of backend memory that the plan holds (activations, gradients, workspace, scratch), those
+ * of all shards together. */
 uint64_t net_plan_bytes(const struct net *net);
 
 /*
  * Training plan: forward, mean cross-entropy over the batch, backward.
  * images [N,C,H,W] host floats in [0,1], labels N host bytes; grads: trained_count floats in
  * backend memory, overwritten. stats: running statistics, updated. loss: the mean over the batch
- * without L2.
+ * without L2. All bits depend on the number of shards, none on the number of threads.
  */
 enum nero_status net_train_step(struct net *net, const float *images, const uint8_t *labels,
                                 const float *trained, float *stats, float *grads, double *loss,

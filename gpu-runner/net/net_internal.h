@@ -43,21 +43,87 @@ struct net {
     const struct graph *graph;
     struct backend *backend;
     struct net_options options;
-    bool plain; /* compiled with plain algorithms */
+    uint32_t rows; /* of the batch that are computed here: all, or those of a shard */
+    bool plain;    /* compiled with plain algorithms */
     uint32_t op_count;
     struct net_op *ops;
     struct net_tensor *tensors; /* op_count + 1 */
     void *arena;                /* all backend memory of the plan */
     uint64_t arena_bytes;
     void *scratch;
-    float *loss_rows; /* host, N; training */
     float *fold_host; /* inference: parameters, statistics and one operation's folded weights */
+    struct net_shards
+        *shards; /* training: of the net that callers hold, which is the first shard */
 };
 
 static inline struct net_tensor *net_logits(const struct net *net)
 {
     return &net->tensors[net->op_count];
 }
+
+/*
+ * Time counts calls: 0 import of the images, i + 1 forward of operation i, n + 1 the loss (or the
+ * logits' way to the host), 2n + 1 - i backward of operation i, 2n + 2 the end.
+ */
+static inline uint32_t net_time_forward(uint32_t op)
+{
+    return op + 1;
+}
+
+static inline uint32_t net_time_loss(const struct net *net)
+{
+    return net->op_count + 1;
+}
+
+static inline uint32_t net_time_backward(const struct net *net, uint32_t op)
+{
+    return 2 * net->op_count + 1 - op;
+}
+
+static inline uint32_t net_time_end(const struct net *net)
+{
+    return 2 * net->op_count + 2;
+}
+
+/* The operation whose forward or backward it is time for; NET_NONE: neither. */
+static inline uint32_t net_op_at(const struct net *net, uint32_t time)
+{
+    if (time == 0 || time == net_time_loss(net) || time >= net_time_end(net)) {
+        return NET_NONE;
+    }
+    return time < net_time_loss(net) ? time - 1 : net_time_end(net) - 1 - time;
+}
+
+/* What calls work on; each may be NULL where no call reads it. */
+struct net_step {
+    const float *images; /* host, as all but the parameters' three: of this net's rows */
+    const uint8_t *labels;
+    float *loss_rows;
+    const float *trained; /* in training, as the next two */
+    float *stats;         /* NULL: a shard that leaves the results of batch norms to the first */
+    float *grads;
+    const double *sums; /* backend_op_args.sums */
+};
+
+/* Do the calls of the times from..to - 1. */
+enum nero_status net_run(struct net *net, const struct net_step *step, uint32_t from, uint32_t to,
+                         struct nero_err *err);
+
+/* What the batch norm whose time it is must tell the other shards. */
+enum nero_status net_sums(struct net *net, const struct net_step *step, uint32_t time, double *sums,
+                          struct nero_err *err);
+
+/* Compile for some rows of the batch. Owns: *out. */
+enum nero_status net_compile(const struct net *like, uint32_t rows, struct net **out,
+                             struct nero_err *err);
+
+/* Make the other shards of the batch that `net` is the first of; how many rows each has. */
+enum nero_status net_shards_create(struct net *net, struct nero_err *err);
+void net_shards_destroy(struct net_shards *shards);
+uint64_t net_shards_bytes(const struct net_shards *shards); /* of the others' plans */
+uint32_t net_shards_count(const struct net_options *options);
+/* The first row of shard `number` of `count`; that of `count` is the end of the batch. */
+uint32_t net_shards_row(uint32_t batch, uint32_t count, uint32_t number);
 
 /* Fill net->ops from the graph: fusion, sources, parameters; no backend. Errors: no_memory. */
 enum nero_status net_lower(struct net *net, struct nero_err *err);

@@ -65,6 +65,7 @@ static void fill_desc(const struct net *net, const struct graph_node *node,
     desc->max_pool = node->op == GRAPH_MAX_POOL;
     desc->epsilon = (float)NET_EPSILON;
     desc->momentum = net->options.bn_momentum;
+    desc->batch = net->options.batch;
     if (is_activation(node->op)) {
         desc->activation = node->op == GRAPH_RELU ? BACKEND_RELU : BACKEND_SILU;
     }

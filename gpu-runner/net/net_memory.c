@@ -1,8 +1,6 @@
 /*
- * Memory of a plan. Time is counted in calls: 0 import of the images, i + 1 forward of operation i,
- * n + 1 the loss (or the logits' way to the host), 2n + 1 - i backward of operation i, 2n + 2 the
- * end. Every stretch of memory is needed from one time to another; two that overlap in time never
- * overlap in memory, and all others may.
+ * Memory of a plan. Every stretch of memory is needed from one time (net_internal.h) to another;
+ * two that overlap in time never overlap in memory, and all others may.
  *
  * The inference plan allows several backward passes after one forward pass: what a backward pass
  * needs of the forward pass lives to the end.
@@ -23,26 +21,6 @@ struct plan {
     uint32_t count;
     uint32_t capacity;
 };
-
-static uint32_t time_forward(uint32_t op)
-{
-    return op + 1;
-}
-
-static uint32_t time_loss(const struct net *net)
-{
-    return net->op_count + 1;
-}
-
-static uint32_t time_backward(const struct net *net, uint32_t op)
-{
-    return 2 * net->op_count + 1 - op;
-}
-
-static uint32_t time_end(const struct net *net)
-{
-    return 2 * net->op_count + 2;
-}
 
 static enum nero_status add_item(struct plan *plan, uint64_t bytes, uint32_t from, uint32_t to,
                                  void *where, struct nero_err *err)
@@ -69,7 +47,7 @@ static enum nero_status add_item(struct plan *plan, uint64_t bytes, uint32_t fro
  */
 static uint32_t kept_until(const struct net *net, uint32_t to)
 {
-    return !net->options.training && to > time_loss(net) ? time_end(net) : to;
+    return !net->options.training && to > net_time_loss(net) ? net_time_end(net) : to;
 }
 
 static void later(uint32_t *to, uint32_t time)
@@ -83,18 +61,18 @@ static void find_last_uses(const struct net *net, uint32_t *to)
     for (uint32_t i = 0; i < net->op_count; i++) {
         const struct net_op *op = &net->ops[i];
 
-        later(&to[i + 1], time_forward(i));
+        later(&to[i + 1], net_time_forward(i));
         if (op->runs_backward && !op->memory.backward_skips_dst) {
-            later(&to[i + 1], time_backward(net, i));
+            later(&to[i + 1], net_time_backward(net, i));
         }
         for (uint32_t k = 0; k < op->src_count; k++) {
-            later(&to[op->src[k]], time_forward(i));
+            later(&to[op->src[k]], net_time_forward(i));
             if (op->runs_backward && !op->memory.backward_skips_src) {
-                later(&to[op->src[k]], time_backward(net, i));
+                later(&to[op->src[k]], net_time_backward(net, i));
             }
         }
     }
-    later(&to[net->op_count], time_loss(net));
+    later(&to[net->op_count], net_time_loss(net));
 }
 
 static enum nero_status plan_activations(struct plan *plan, struct nero_err *err)
@@ -127,8 +105,8 @@ static enum nero_status plan_source_gradient(struct plan *plan, uint32_t number,
     struct net_op *op = &net->ops[number];
     uint32_t t = op->src[slot];
     struct net_tensor *tensor = &net->tensors[t];
-    uint32_t now = time_backward(net, number);
-    uint32_t to = t == 0 ? time_end(net) : time_backward(net, t - 1);
+    uint32_t now = net_time_backward(net, number);
+    uint32_t to = t == 0 ? net_time_end(net) : net_time_backward(net, t - 1);
 
     if (!tensor->wants_grad) {
         return NERO_OK;
@@ -150,8 +128,8 @@ static enum nero_status plan_gradients(struct plan *plan, struct nero_err *err)
     if (written == NULL) {
         return err_set(err, NERO_NO_MEMORY, 0, "net: no memory for a memory plan");
     }
-    status = add_item(plan, net_logits(net)->layout.bytes, time_loss(net),
-                      time_backward(net, net->op_count - 1), &net_logits(net)->grad, err);
+    status = add_item(plan, net_logits(net)->layout.bytes, net_time_loss(net),
+                      net_time_backward(net, net->op_count - 1), &net_logits(net)->grad, err);
     for (uint32_t i = net->op_count; i-- > 0 && status == NERO_OK;) {
         for (uint32_t k = 0; k < net->ops[i].src_count && status == NERO_OK; k++) {
             status = plan_source_gradient(plan, i, k, written, err);
@@ -165,17 +143,17 @@ static enum nero_status plan_gradients(struct plan *plan, struct nero_err *err)
 static enum nero_status plan_extras(struct plan *plan, struct nero_err *err)
 {
     struct net *net = plan->net;
-    uint32_t end = time_end(net);
+    uint32_t end = net_time_end(net);
     uint64_t scratch = 0;
     enum nero_status status = NERO_OK;
 
     for (uint32_t i = 0; i < net->op_count && status == NERO_OK; i++) {
         struct net_op *op = &net->ops[i];
-        uint32_t to = op->runs_backward ? time_backward(net, i) : time_forward(i);
+        uint32_t to = op->runs_backward ? net_time_backward(net, i) : net_time_forward(i);
 
         scratch = op->memory.scratch_bytes > scratch ? op->memory.scratch_bytes : scratch;
-        status = add_item(plan, op->memory.workspace_bytes, time_forward(i), kept_until(net, to),
-                          &op->workspace, err);
+        status = add_item(plan, op->memory.workspace_bytes, net_time_forward(i),
+                          kept_until(net, to), &op->workspace, err);
         if (status == NERO_OK) {
             status = add_item(plan, op->memory.weights_bytes, 0, end, &op->prepared, err);
         }

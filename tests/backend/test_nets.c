@@ -4,7 +4,8 @@
  * Method: random small networks; the same evaluated node by node in double, its derivatives by
  * central differences, whose step is so small that meeting a kink is no concern. Every result is
  * computed twice for equal bits, in memory that the first run has left full. `test_nets ref cpu
- * ...`; a backend other than ref is compared with ref in every number too.
+ * ...`; a backend other than ref is compared with ref in every number too. Training steps are done
+ * in shards as well, more of them than images sometimes, on several numbers of threads.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,7 @@
 #include "tests/backend/compare.h"
 #include "tests/backend/networks.h"
 
-enum { NETWORKS = 60, SAMPLES = 5 };
+enum { NETWORKS = 60, SAMPLES = 5, SHARDS_MAX = 4 };
 
 static const double step = 1e-6;
 static const double momentum = 0.75;
@@ -420,6 +421,88 @@ static void check_against_ref(const struct scene *scene, struct backend *ref,
     outcome_destroy(&expected);
 }
 
+/* Two training steps; what the second gives. The first leaves all memory full. */
+static bool train_in_shards(const struct scene *scene, struct backend *backend, uint32_t shards,
+                            uint32_t threads, struct outcome *out)
+{
+    struct net_options options = {.batch = scene->batch,
+                                  .training = true,
+                                  .bn_momentum = (float)momentum,
+                                  .shards = shards,
+                                  .threads = threads};
+    struct device device;
+    struct net *net = NULL;
+    struct nero_err err;
+    bool ok = device_open(scene, backend, &device) &&
+              net_create(&scene->graph, backend, &options, &net, &err) == NERO_OK &&
+              train(scene, &device, net, out, &err) == NERO_OK &&
+              train(scene, &device, net, out, &err) == NERO_OK;
+
+    expect(ok, scene, "trains in shards");
+    net_destroy(net);
+    device_close(&device);
+    return ok;
+}
+
+static bool trained_alike(const struct scene *scene, const struct outcome *a,
+                          const struct outcome *b)
+{
+    return memcmp(&a->loss, &b->loss, sizeof(double)) == 0 &&
+           memcmp(a->grads, b->grads, scene->trained_count * sizeof(float)) == 0 &&
+           memcmp(a->stats, b->stats, scene->stat_count * sizeof(float)) == 0;
+}
+
+/* The same sums in another order: measured below 1e-6 on ref and 3e-6 on cpu. */
+static const double shards_tolerance = 3e-5;
+
+static void check_number_of_shards(const struct scene *scene, struct backend *backend,
+                                   uint32_t shards, const struct outcome *whole,
+                                   struct outcome *out)
+{
+    struct outcome other;
+
+    outcome_create(scene, &other);
+    if (train_in_shards(scene, backend, shards, 1, out)) {
+        expect(fabs(out->loss - whole->loss) <= shards_tolerance * fmax(whole->loss, 0.1) &&
+                   compare_floats("in shards", "gradients", out->grads, whole->grads,
+                                  scene->trained_count, shards_tolerance) &&
+                   compare_floats("in shards", "statistics", out->stats, whole->stats,
+                                  scene->stat_count, shards_tolerance),
+               scene, "shards differ from the whole batch");
+        for (uint32_t threads = 2; threads <= shards; threads++) {
+            expect(train_in_shards(scene, backend, shards, threads, &other) &&
+                       trained_alike(scene, out, &other),
+                   scene, "equal bits on any number of threads");
+        }
+    }
+    outcome_destroy(&other);
+}
+
+/* Also that a batch of fewer images than shards is cut into single images. */
+static void check_shards(const struct scene *scene, struct backend *backend,
+                         const struct outcome *whole)
+{
+    struct outcome by_count[SHARDS_MAX + 1];
+    bool is_ref = strcmp(backend->ops->name, "ref") == 0;
+
+    for (uint32_t shards = 1; shards <= SHARDS_MAX; shards++) {
+        struct outcome *out = &by_count[shards];
+
+        outcome_create(scene, out);
+        check_number_of_shards(scene, backend, shards, whole, out);
+        if (shards == 1 || shards > scene->batch) {
+            expect(trained_alike(scene, out, shards == 1 ? whole : &by_count[scene->batch]), scene,
+                   "no more shards than images");
+        }
+        if (shards == 2 && is_ref) {
+            check_training(scene, out, tolerance);
+        }
+    }
+    for (uint32_t shards = 1; shards <= SHARDS_MAX; shards++) {
+        outcome_destroy(&by_count[shards]);
+    }
+}
+
 static void check_backend(struct backend *ref, struct backend *backend)
 {
     for (uint64_t seed = 1; seed <= NETWORKS; seed++) {
@@ -431,6 +514,7 @@ static void check_backend(struct backend *ref, struct backend *backend)
         if (measure(&scene, backend, &got)) {
             check_training(&scene, &got, tolerance);
             check_inference(&scene, &got, tolerance);
+            check_shards(&scene, backend, &got);
             if (strcmp(backend->ops->name, "ref") != 0) {
                 check_against_ref(&scene, ref, &got);
             }

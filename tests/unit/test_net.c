@@ -1,12 +1,14 @@
 /*
  * Goal: what the comparison of whole networks (tests/backend) cannot see of net/: the memory
- * planner, the self-test of inference plans, initial weights, refusals and failing allocations.
- * Method: random stretches of memory; a backend whose rows leak into each other; moments; the N-th
- * allocation fails for N = 0, 1, ...
+ * planner, the self-test of inference plans, initial weights, refusals and failing allocations,
+ * data races between the threads of shards (under the thread sanitizer). Method: random stretches
+ * of memory; a backend whose rows leak into each other; moments; the N-th allocation fails for N =
+ * 0, 1, ...
  */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -236,7 +238,8 @@ static void test_net__every_allocation_may_fail(void **state)
     make_graph(&graph);
     assert_int_equal(backend_ref_create(&backend, &err), NERO_OK);
     for (int training = 0; training < 2; training++) {
-        struct net_options options = {.batch = 2, .training = training != 0, .bn_momentum = 0.9f};
+        struct net_options options = {
+            .batch = 2, .training = training != 0, .bn_momentum = 0.9f, .shards = 2};
         enum nero_status status = NERO_NO_MEMORY;
 
         for (long skip = 0; status != NERO_OK; skip++) {
@@ -251,6 +254,138 @@ static void test_net__every_allocation_may_fail(void **state)
             assert_true(skip < 1000);
         }
     }
+    backend_destroy(backend);
+    graph_fini(&graph);
+}
+
+/* Sizes of shards: at most one apart, in all the batch. */
+static void test_net__shards_cover_the_batch(void **state)
+{
+    (void)state;
+    for (uint32_t batch = 1; batch < 40; batch++) {
+        for (uint32_t shards = 1; shards < 45; shards++) {
+            struct net_options options = {.batch = batch, .shards = shards};
+            uint32_t count = net_shards_count(&options);
+
+            assert_int_equal(count, shards < batch ? shards : batch);
+            assert_int_equal(net_shards_row(batch, count, 0), 0);
+            assert_int_equal(net_shards_row(batch, count, count), batch);
+            for (uint32_t i = 0; i < count; i++) {
+                uint32_t rows =
+                    net_shards_row(batch, count, i + 1) - net_shards_row(batch, count, i);
+
+                assert_true(rows == batch / count || rows == batch / count + 1);
+            }
+        }
+    }
+}
+
+/* Five steps of seven images in four shards, each step's gradients moving the weights a little. */
+static void train_steps(const struct graph *graph, struct backend *backend, uint32_t threads,
+                        float *trained)
+{
+    enum { BATCH = 7, IMAGE = 2 * 6 * 6, STEPS = 5 };
+    struct net_options options = {
+        .batch = BATCH, .training = true, .bn_momentum = 0.9f, .shards = 4, .threads = threads};
+    struct rng_stream stream = rng_stream(3, RNG_TEST, 0, 0, 1);
+    float *stats = mem_calloc(graph->stat_count, sizeof(float));
+    float *grads = mem_calloc(graph->trained_count, sizeof(float));
+    float images[BATCH * IMAGE];
+    const uint8_t labels[BATCH] = {0, 1, 2, 0, 1, 2, 1};
+    struct net *net = NULL;
+    struct nero_err err;
+    double loss;
+
+    assert_true(stats != NULL && grads != NULL);
+    for (size_t i = 0; i < BATCH * IMAGE; i++) {
+        images[i] = (float)rng_uniform(&stream);
+    }
+    net_init_weights(graph, 5, trained, stats);
+    assert_int_equal(net_create(graph, backend, &options, &net, &err), NERO_OK);
+    for (int step = 0; step < STEPS; step++) {
+        assert_int_equal(net_train_step(net, images, labels, trained, stats, grads, &loss, &err),
+                         NERO_OK);
+        assert_true(isfinite(loss));
+        for (uint64_t i = 0; i < graph->trained_count; i++) {
+            trained[i] -= 0.1f * grads[i];
+        }
+    }
+    net_destroy(net);
+    free(stats);
+    free(grads);
+}
+
+static void test_net__threads_of_shards_change_no_bit(void **state)
+{
+    struct backend *backend = NULL;
+    struct graph graph;
+    struct nero_err err;
+    float *weights[3];
+
+    (void)state;
+    make_graph(&graph);
+    assert_int_equal(backend_ref_create(&backend, &err), NERO_OK);
+    for (uint32_t i = 0; i < 3; i++) {
+        weights[i] = mem_calloc(graph.trained_count, sizeof(float));
+        assert_non_null(weights[i]);
+        train_steps(&graph, backend, 1u << i, weights[i]);
+        assert_memory_equal(weights[i], weights[0], graph.trained_count * sizeof(float));
+    }
+    for (uint32_t i = 0; i < 3; i++) {
+        free(weights[i]);
+    }
+    backend_destroy(backend);
+    graph_fini(&graph);
+}
+
+/* A shard's failure is the step's, whichever thread it happened in; the next step works again. */
+static enum nero_status (*sound_backward)(struct backend_op *, const struct backend_op_args *,
+                                          struct nero_err *);
+static atomic_int calls_to_failure;
+
+static enum nero_status failing_backward(struct backend_op *op, const struct backend_op_args *args,
+                                         struct nero_err *err)
+{
+    if (atomic_fetch_sub(&calls_to_failure, 1) == 0) {
+        return err_set(err, NERO_GPU, 0, "the device is gone");
+    }
+    return sound_backward(op, args, err);
+}
+
+static void test_net__a_failing_shard_fails_the_step(void **state)
+{
+    struct net_options options = {.batch = 3, .training = true, .bn_momentum = 0.9f, .shards = 3};
+    struct backend *backend = NULL;
+    struct graph graph;
+    struct nero_err err;
+    struct net *net = NULL;
+    float images[3 * 2 * 6 * 6] = {0};
+    const uint8_t labels[3] = {0, 1, 2};
+    float *arrays;
+    double loss;
+
+    (void)state;
+    make_graph(&graph);
+    assert_int_equal(backend_ref_create(&backend, &err), NERO_OK);
+    leaky_ops = *backend->ops;
+    sound_backward = leaky_ops.op_backward;
+    leaky_ops.op_backward = failing_backward;
+    backend->ops = &leaky_ops;
+    arrays = mem_calloc(2 * graph.trained_count + graph.stat_count, sizeof(float));
+    assert_non_null(arrays);
+    assert_int_equal(net_create(&graph, backend, &options, &net, &err), NERO_OK);
+    for (int calls = 0; calls < 12; calls++) {
+        for (int fails = 1; fails >= 0; fails--) {
+            atomic_store(&calls_to_failure, fails ? calls : -1);
+            assert_int_equal(net_train_step(net, images, labels, arrays,
+                                            arrays + 2 * graph.trained_count,
+                                            arrays + graph.trained_count, &loss, &err),
+                             fails ? NERO_GPU : NERO_OK);
+        }
+        assert_non_null(strstr(err.message, "the device is gone"));
+    }
+    net_destroy(net);
+    free(arrays);
     backend_destroy(backend);
     graph_fini(&graph);
 }
@@ -283,6 +418,9 @@ int main(void)
         cmocka_unit_test(test_net__self_test_finds_dependent_rows),
         cmocka_unit_test(test_net__fuses_only_sole_readers),
         cmocka_unit_test(test_net__every_allocation_may_fail),
+        cmocka_unit_test(test_net__shards_cover_the_batch),
+        cmocka_unit_test(test_net__threads_of_shards_change_no_bit),
+        cmocka_unit_test(test_net__a_failing_shard_fails_the_step),
         cmocka_unit_test(test_net__refuses_unknown_backends_and_empty_batches),
     };
 

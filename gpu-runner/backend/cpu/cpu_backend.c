@@ -121,7 +121,6 @@ static void cpu_destroy(struct backend *backend)
 {
     struct cpu_backend *cpu = cpu_of(backend);
 
-    dnnl_stream_destroy(cpu->stream);
     dnnl_engine_destroy(cpu->engine);
     free(cpu);
 }
@@ -343,6 +342,14 @@ static enum nero_status cpu_op_backward(struct backend_op *op, const struct back
     return status;
 }
 
+static enum nero_status cpu_op_sums(struct backend_op *op, const struct backend_op_args *args,
+                                    bool backward, double *sums, struct nero_err *err)
+{
+    (void)err;
+    op->ops->sums(op, args, backward, sums);
+    return NERO_OK;
+}
+
 static enum nero_status cpu_accumulate(struct backend *backend, const struct backend_layout *layout,
                                        float *to, const float *from, struct nero_err *err)
 {
@@ -421,6 +428,7 @@ static const struct backend_ops cpu_ops = {
     .op_prepare = cpu_op_prepare,
     .op_forward = cpu_op_forward,
     .op_backward = cpu_op_backward,
+    .op_sums = cpu_op_sums,
     .accumulate = cpu_accumulate,
     .softmax_ce = cpu_softmax_ce,
     .update = cpu_update,
@@ -441,16 +449,9 @@ enum nero_status backend_cpu_create(struct backend **out, struct nero_err *err)
     cpu->block = has_avx512(isa) ? 16 : 8;
     status = dnnl_engine_create(&cpu->engine, dnnl_cpu, 0);
     if (status != dnnl_success) {
-        goto fail;
-    }
-    status = dnnl_stream_create(&cpu->stream, cpu->engine, dnnl_stream_default_flags);
-    if (status != dnnl_success) {
-        dnnl_engine_destroy(cpu->engine);
-        goto fail;
+        free(cpu);
+        return cpu_prim_error(err, "create the engine", status);
     }
     *out = &cpu->base;
     return NERO_OK;
-fail:
-    free(cpu);
-    return cpu_prim_error(err, "create the engine", status);
 }

@@ -16,7 +16,6 @@ struct cpu_backend {
     struct backend base; /* first */
     const struct cpu_kernels *kernels;
     dnnl_engine_t engine;
-    dnnl_stream_t stream;
     uint32_t block; /* channels of a block that fill a vector: 16 with AVX-512, else 8 */
 };
 
@@ -51,6 +50,8 @@ struct cpu_op_ops {
                                 struct nero_err *err);
     enum nero_status (*backward)(struct backend_op *op, const struct backend_op_args *args,
                                  struct nero_err *err);
+    void (*sums)(struct backend_op *op, const struct backend_op_args *args, bool backward,
+                 double *sums); /* batch norm alone */
 };
 
 /* First member of every operation. */

@@ -314,7 +314,7 @@ static enum nero_status prepare_kernel(struct conv *conv, struct cpu_move *move,
     const struct backend_op_desc *desc = &conv->base.desc;
 
     if (move->bytes > 0) {
-        return cpu_move_run(move, conv->base.cpu, args->param[0], to, args->scratch, err);
+        return cpu_move_run(move, args->param[0], to, args->scratch, err);
     }
     if (bytes > 0) {
         memcpy(to, args->param[0],
@@ -347,7 +347,7 @@ static enum nero_status conv_prepare(struct backend_op *op, const struct backend
 }
 
 /* Bring `from` where and how a primitive wants it: *at moves past what was used of the scratch. */
-static enum nero_status bring(struct conv *conv, struct cpu_move *move, const float *from,
+static enum nero_status bring(struct cpu_move *move, const float *from,
                               const struct backend_op_args *args, uint64_t *at, const float **out,
                               struct nero_err *err)
 {
@@ -357,8 +357,7 @@ static enum nero_status bring(struct conv *conv, struct cpu_move *move, const fl
     }
     *out = cpu_at(args->scratch, *at);
     *at += move->bytes;
-    return cpu_move_run(move, conv->base.cpu, from, cpu_at(args->scratch, *at - move->bytes),
-                        args->scratch, err);
+    return cpu_move_run(move, from, cpu_at(args->scratch, *at - move->bytes), args->scratch, err);
 }
 
 static enum nero_status conv_forward(struct backend_op *op, const struct backend_op_args *args,
@@ -373,12 +372,11 @@ static enum nero_status conv_forward(struct backend_op *op, const struct backend
     const float *kernel = args->prepared;
     const float *bias = args->param[1];
 
-    if (bring(conv, &conv->src_to_forward, args->src[0], args, &at, &src, err) != NERO_OK) {
+    if (bring(&conv->src_to_forward, args->src[0], args, &at, &src, err) != NERO_OK) {
         return err->status;
     }
     if (desc->training) {
-        if (bring(conv, &conv->kernel_to_forward, args->param[0], args, &at, &kernel, err) !=
-            NERO_OK) {
+        if (bring(&conv->kernel_to_forward, args->param[0], args, &at, &kernel, err) != NERO_OK) {
             return err->status;
         }
     } else if (desc->bias) {
@@ -388,7 +386,7 @@ static enum nero_status conv_forward(struct backend_op *op, const struct backend
     cpu_prim_bind(&conv->forward, DNNL_ARG_WEIGHTS, kernel);
     cpu_prim_bind(&conv->forward, DNNL_ARG_BIAS, bias);
     cpu_prim_bind(&conv->forward, DNNL_ARG_DST, z);
-    if (cpu_prim_run(&conv->forward, op->cpu, args->scratch, err) != NERO_OK) {
+    if (cpu_prim_run(&conv->forward, args->scratch, err) != NERO_OK) {
         return err->status;
     }
     if (silu) {
@@ -400,12 +398,11 @@ static enum nero_status conv_forward(struct backend_op *op, const struct backend
 static enum nero_status backward_data(struct conv *conv, const struct backend_op_args *args,
                                       const float *dz, uint64_t at, struct nero_err *err)
 {
-    struct cpu_backend *cpu = conv->base.cpu;
     const float *kernel = cpu_at(args->prepared, conv->kernel_bytes);
     float *dsrc = args->dsrc[0];
 
     if (conv->base.desc.training &&
-        bring(conv, &conv->kernel_to_data, args->param[0], args, &at, &kernel, err) != NERO_OK) {
+        bring(&conv->kernel_to_data, args->param[0], args, &at, &kernel, err) != NERO_OK) {
         return err->status;
     }
     if (conv->dsrc_from_data.bytes > 0) {
@@ -414,11 +411,11 @@ static enum nero_status backward_data(struct conv *conv, const struct backend_op
     cpu_prim_bind(&conv->data, DNNL_ARG_DIFF_DST, dz);
     cpu_prim_bind(&conv->data, DNNL_ARG_WEIGHTS, kernel);
     cpu_prim_bind(&conv->data, DNNL_ARG_DIFF_SRC, dsrc);
-    if (cpu_prim_run(&conv->data, cpu, args->scratch, err) != NERO_OK) {
+    if (cpu_prim_run(&conv->data, args->scratch, err) != NERO_OK) {
         return err->status;
     }
     if (conv->dsrc_from_data.bytes > 0) {
-        return cpu_move_run(&conv->dsrc_from_data, cpu, dsrc, args->dsrc[0], args->scratch, err);
+        return cpu_move_run(&conv->dsrc_from_data, dsrc, args->dsrc[0], args->scratch, err);
     }
     return NERO_OK;
 }
@@ -426,12 +423,11 @@ static enum nero_status backward_data(struct conv *conv, const struct backend_op
 static enum nero_status backward_weights(struct conv *conv, const struct backend_op_args *args,
                                          const float *dz, uint64_t at, struct nero_err *err)
 {
-    struct cpu_backend *cpu = conv->base.cpu;
     bool move = conv->kernel_from_weights.bytes > 0;
     const float *src;
     float *dkernel = args->dparam[0];
 
-    if (bring(conv, &conv->src_to_weights, args->src[0], args, &at, &src, err) != NERO_OK) {
+    if (bring(&conv->src_to_weights, args->src[0], args, &at, &src, err) != NERO_OK) {
         return err->status;
     }
     if (move) {
@@ -441,12 +437,12 @@ static enum nero_status backward_weights(struct conv *conv, const struct backend
     cpu_prim_bind(&conv->weights, DNNL_ARG_DIFF_DST, dz);
     cpu_prim_bind(&conv->weights, DNNL_ARG_DIFF_WEIGHTS, dkernel);
     cpu_prim_bind(&conv->weights, DNNL_ARG_DIFF_BIAS, args->dparam[1]);
-    if (cpu_prim_run(&conv->weights, cpu, args->scratch, err) != NERO_OK) {
+    if (cpu_prim_run(&conv->weights, args->scratch, err) != NERO_OK) {
         return err->status;
     }
     if (move) {
-        return cpu_move_run(&conv->kernel_from_weights, cpu, dkernel, args->dparam[0],
-                            args->scratch, err);
+        return cpu_move_run(&conv->kernel_from_weights, dkernel, args->dparam[0], args->scratch,
+                            err);
     }
     return NERO_OK;
 }

@@ -191,7 +191,7 @@ static enum nero_status fc_forward(struct backend_op *op, const struct backend_o
     cpu_prim_bind(&fc->forward, DNNL_ARG_WEIGHTS, args->param[0]);
     cpu_prim_bind(&fc->forward, DNNL_ARG_BIAS, args->param[1]);
     cpu_prim_bind(&fc->forward, DNNL_ARG_DST, z);
-    if (cpu_prim_run(&fc->forward, op->cpu, args->scratch, err) != NERO_OK) {
+    if (cpu_prim_run(&fc->forward, args->scratch, err) != NERO_OK) {
         return err->status;
     }
     if (act != BACKEND_LINEAR) {
@@ -208,7 +208,7 @@ static enum nero_status backward_data(struct fc *fc, const struct backend_op_arg
     cpu_prim_bind(&fc->data, DNNL_ARG_DIFF_DST, dz);
     cpu_prim_bind(&fc->data, DNNL_ARG_WEIGHTS, args->param[0]);
     cpu_prim_bind(&fc->data, DNNL_ARG_DIFF_SRC, dsrc);
-    if (cpu_prim_run(&fc->data, fc->base.cpu, args->scratch, err) != NERO_OK) {
+    if (cpu_prim_run(&fc->data, args->scratch, err) != NERO_OK) {
         return err->status;
     }
     if (!fc->is_flat) {
@@ -236,7 +236,7 @@ static enum nero_status fc_backward(struct backend_op *op, const struct backend_
         cpu_prim_bind(&fc->weights, DNNL_ARG_DIFF_DST, dz);
         cpu_prim_bind(&fc->weights, DNNL_ARG_DIFF_WEIGHTS, args->dparam[0]);
         cpu_prim_bind(&fc->weights, DNNL_ARG_DIFF_BIAS, args->dparam[1]);
-        if (cpu_prim_run(&fc->weights, op->cpu, args->scratch, err) != NERO_OK) {
+        if (cpu_prim_run(&fc->weights, args->scratch, err) != NERO_OK) {
             return err->status;
         }
     }

@@ -37,6 +37,7 @@ struct norm_area {
     float *table[6];
     float *sums[2];
     double *total[2];
+    double *moments[2];
 };
 
 static struct norm *norm_of(struct backend_op *op)
@@ -76,13 +77,14 @@ static void geometry_init(struct norm *norm, const struct backend_layout *src)
 
 static uint64_t area_bytes(const struct norm *norm)
 {
-    return cpu_align(norm->lanes * sizeof(float)) * 8 + cpu_align(norm->inner * sizeof(double)) * 2;
+    return cpu_align(norm->lanes * sizeof(float)) * 8 + cpu_align(norm->inner * sizeof(double)) * 4;
 }
 
 static struct norm_area area_at(const struct norm *norm, void *scratch)
 {
     struct norm_area area;
     uint64_t lanes = cpu_align(norm->lanes * sizeof(float));
+    uint64_t doubles = cpu_align(norm->inner * sizeof(double));
     uint64_t at = 0;
 
     for (size_t i = 0; i < 6; i++, at += lanes) {
@@ -91,8 +93,11 @@ static struct norm_area area_at(const struct norm *norm, void *scratch)
     for (size_t i = 0; i < 2; i++, at += lanes) {
         area.sums[i] = cpu_at(scratch, at);
     }
-    for (size_t i = 0; i < 2; i++, at += cpu_align(norm->inner * sizeof(double))) {
+    for (size_t i = 0; i < 2; i++, at += doubles) {
         area.total[i] = (double *)(void *)cpu_at(scratch, at);
+    }
+    for (size_t i = 0; i < 2; i++, at += doubles) {
+        area.moments[i] = (double *)(void *)cpu_at(scratch, at);
     }
     return area;
 }
@@ -160,42 +165,60 @@ static void sum_block(const struct norm *norm, enum norm_sum what, const float *
     }
 }
 
-static double elements(const struct norm *norm)
+static double elements(const struct norm *norm, uint32_t images)
 {
-    const struct backend_layout *src = &norm->base.src;
-
-    return (double)src->n * (double)src->h * (double)src->w;
+    return (double)images * (double)norm->base.src.h * (double)norm->base.src.w;
 }
 
-/* Statistics of a block: fills mean and inv (workspace) and the running ones, and the tables. */
-static void measure_block(const struct norm *norm, const struct backend_op_args *args,
-                          uint32_t first, const float *x, const struct norm_area *area)
+/* Elements of a channel in the whole batch. */
+static double batch_elements(const struct norm *norm, const struct backend_op_args *args)
 {
-    const struct backend_op_desc *desc = &norm->base.desc;
-    const double count = elements(norm);
-    const float keep = desc->momentum;
-    float *mean = (float *)args->workspace + first;
-    float *inv = mean + norm->base.src.c;
+    return elements(norm, args->sums == NULL ? norm->base.src.n : norm->base.desc.batch);
+}
+
+/* Means of a block's channels, and sums of squared distances from them, rounded to floats. */
+static void moments_block(const struct norm *norm, const float *x, const struct norm_area *area,
+                          double *mean, double *squares)
+{
+    const double count = elements(norm, norm->base.src.n);
     struct cpu_norm_tables tables = {.mean = area->table[2]};
 
     sum_block(norm, NORM_SUM, x, NULL, area, &tables);
     for (uint32_t c = 0; c < norm->inner; c++) {
-        mean[c] = (float)(area->total[0][c] / count);
+        mean[c] = area->total[0][c] / count;
+        area->table[2][c] = (float)mean[c];
     }
-    spread(norm, mean, area->table[2]);
+    repeat(norm, area->table[2]);
     sum_block(norm, NORM_SQUARES, x, NULL, area, &tables);
-    for (uint32_t c = 0; c < norm->inner; c++) {
-        double variance = area->total[0][c] / count;
-        float *running_mean = &args->stat[0][first + c];
-        float *running_var = &args->stat[1][first + c];
+    memcpy(squares, area->total[0], norm->inner * sizeof(*squares));
+}
 
+/* Statistics of a block: fills mean and inv (workspace) and the running ones. */
+static void keep_moments(const struct norm *norm, const struct backend_op_args *args,
+                         uint32_t first, const double *mean, const double *squares)
+{
+    const struct backend_op_desc *desc = &norm->base.desc;
+    const double count = batch_elements(norm, args);
+    const float keep = desc->momentum;
+    float *mean_kept = (float *)args->workspace + first;
+    float *inv = mean_kept + norm->base.src.c;
+
+    for (uint32_t c = 0; c < norm->inner; c++) {
+        double variance = squares[c] / count;
+
+        mean_kept[c] = (float)mean[c];
         inv[c] = (float)(1.0 / sqrt(variance + (double)desc->epsilon));
-        *running_mean = keep * *running_mean + (1.0f - keep) * mean[c];
-        *running_var = keep * *running_var + (1.0f - keep) * (float)variance;
+        if (args->stat[0] != NULL) {
+            float *running_mean = &args->stat[0][first + c];
+            float *running_var = &args->stat[1][first + c];
+
+            *running_mean = keep * *running_mean + (1.0f - keep) * mean_kept[c];
+            *running_var = keep * *running_var + (1.0f - keep) * (float)variance;
+        }
     }
 }
 
-/* Tables scale and shift of a block, from what measure_block left; forward and backward alike. */
+/* Tables scale and shift of a block, from what keep_moments left; forward and backward alike. */
 static void scale_block(const struct norm *norm, const struct backend_op_args *args, uint32_t first,
                         const struct norm_area *area)
 {
@@ -229,26 +252,60 @@ static enum nero_status norm_forward(struct backend_op *op, const struct backend
     (void)err;
     for (uint32_t b = 0; b < norm->blocks; b++) {
         const float *x = block_at(norm, args->src[0], b);
+        const uint32_t first = b * norm->inner;
 
-        measure_block(norm, args, b * norm->inner, x, &area);
-        scale_block(norm, args, b * norm->inner, &area);
+        if (args->sums == NULL) {
+            moments_block(norm, x, &area, area.moments[0], area.moments[1]);
+            keep_moments(norm, args, first, area.moments[0], area.moments[1]);
+        } else {
+            keep_moments(norm, args, first, args->sums + first, args->sums + op->src.c + first);
+        }
+        scale_block(norm, args, first, &area);
         scale_shift_block(norm, x, args->dst + (x - args->src[0]), &area);
     }
     return NERO_OK;
 }
 
+static struct cpu_norm_tables tables_in(const struct norm_area *area)
+{
+    return (struct cpu_norm_tables){.scale = area->table[0],
+                                    .shift = area->table[1],
+                                    .mean = area->table[2],
+                                    .of_dz = area->table[3],
+                                    .of_x = area->table[4],
+                                    .constant = area->table[5]};
+}
+
+/* Backward of a block begins with the tables scale, shift and mean. */
+static void recall_block(const struct norm *norm, const struct backend_op_args *args,
+                         uint32_t first, const struct norm_area *area)
+{
+    spread(norm, (const float *)args->workspace + first, area->table[2]);
+    scale_block(norm, args, first, area);
+}
+
+/* Then total[0] = sum dz, total[1] = sum dz (x - mean). */
+static void sum_gradients(const struct norm *norm, const struct backend_op_args *args,
+                          const float *x, const struct norm_area *area)
+{
+    const struct cpu_norm_tables tables = tables_in(area);
+
+    sum_block(norm, NORM_GRADIENT, x, args->ddst + (x - args->src[0]), area, &tables);
+}
+
 /* dgamma, dbeta of a block and the coefficients of dx. */
 static void gradient_block(const struct norm *norm, const struct backend_op_args *args,
-                           uint32_t first, const struct norm_area *area)
+                           uint32_t first, const double *sums_dz, const double *sums_dzx,
+                           const struct norm_area *area)
 {
     const float *mean = (const float *)args->workspace + first;
     const float *inv = mean + norm->base.src.c;
-    const double count = elements(norm);
+    const double count = batch_elements(norm, args);
 
     for (uint32_t c = 0; c < norm->inner; c++) {
         double scale = (double)area->table[0][c];
-        double sum_dz = area->total[0][c];
-        double sum_dzx = area->total[1][c];
+        double sum_dz = sums_dz[c];
+        double sum_dzx = sums_dzx[c];
         double of_x = -scale * (double)inv[c] * (double)inv[c] * sum_dzx / count;
 
         if (args->dparam[0] != NULL) {
@@ -271,22 +328,22 @@ static enum nero_status norm_backward(struct backend_op *op, const struct backen
 {
     const struct norm *norm = norm_of(op);
     struct norm_area area = area_at(norm, args->scratch);
-    const struct cpu_norm_tables tables = {.scale = area.table[0],
-                                           .shift = area.table[1],
-                                           .mean = area.table[2],
-                                           .of_dz = area.table[3],
-                                           .of_x = area.table[4],
-                                           .constant = area.table[5]};
+    const struct cpu_norm_tables tables = tables_in(&area);
 
     (void)err;
     for (uint32_t b = 0; b < norm->blocks; b++) {
         const float *x = block_at(norm, args->src[0], b);
         const float *dy = args->ddst + (x - args->src[0]);
+        const uint32_t first = b * norm->inner;
 
-        spread(norm, (const float *)args->workspace + b * norm->inner, area.table[2]);
-        scale_block(norm, args, b * norm->inner, &area);
-        sum_block(norm, NORM_GRADIENT, x, dy, &area, &tables);
-        gradient_block(norm, args, b * norm->inner, &area);
+        recall_block(norm, args, first, &area);
+        if (args->sums == NULL) {
+            sum_gradients(norm, args, x, &area);
+            gradient_block(norm, args, first, area.total[0], area.total[1], &area);
+        } else {
+            gradient_block(norm, args, first, args->sums + first, args->sums + op->src.c + first,
+                           &area);
+        }
         for (size_t r = 0; r < norm->runs && args->dsrc[0] != NULL; r++) {
             float *dx = args->dsrc[0] + (x - args->src[0]) + r * norm->step;
 
@@ -295,6 +352,27 @@ static enum nero_status norm_backward(struct backend_op *op, const struct backen
         }
     }
     return NERO_OK;
+}
+
+static void norm_sums(struct backend_op *op, const struct backend_op_args *args, bool backward,
+                      double *sums)
+{
+    const struct norm *norm = norm_of(op);
+    struct norm_area area = area_at(norm, args->scratch);
+
+    for (uint32_t b = 0; b < norm->blocks; b++) {
+        const float *x = block_at(norm, args->src[0], b);
+        const uint32_t first = b * norm->inner;
+
+        if (backward) {
+            recall_block(norm, args, first, &area);
+            sum_gradients(norm, args, x, &area);
+            memcpy(sums + first, area.total[0], norm->inner * sizeof(*sums));
+            memcpy(sums + op->src.c + first, area.total[1], norm->inner * sizeof(*sums));
+        } else {
+            moments_block(norm, x, &area, sums + first, sums + op->src.c + first);
+        }
+    }
 }
 
 static enum nero_status scale_forward(struct backend_op *op, const struct backend_op_args *args,
@@ -346,6 +424,7 @@ static const struct cpu_op_ops norm_ops = {
     .destroy = norm_destroy,
     .forward = norm_forward,
     .backward = norm_backward,
+    .sums = norm_sums,
 };
 
 static const struct cpu_op_ops scale_ops = {

@@ -80,6 +80,9 @@ enum nero_status cpu_prim_init(struct cpu_prim *prim, struct cpu_backend *cpu,
     memset(prim, 0, sizeof(*prim));
     prim->scratch_bytes = cpu_align(dnnl_memory_desc_get_size(scratchpad));
     status = dnnl_primitive_create(&prim->primitive, pd);
+    if (status == dnnl_success) {
+        status = dnnl_stream_create(&prim->stream, cpu->engine, dnnl_stream_default_flags);
+    }
     for (int i = 0; i < id_count && status == dnnl_success; i++) {
         status = add_arg(prim, cpu, pd_md(pd, ids[i]), ids[i]);
     }
@@ -99,6 +102,7 @@ void cpu_prim_fini(struct cpu_prim *prim)
     for (int i = 0; i < prim->arg_count; i++) {
         dnnl_memory_destroy(prim->args[i].memory);
     }
+    dnnl_stream_destroy(prim->stream);
     dnnl_primitive_destroy(prim->primitive);
     memset(prim, 0, sizeof(*prim));
 }
@@ -118,13 +122,12 @@ void cpu_prim_bind(struct cpu_prim *prim, int id, const void *data)
     }
 }
 
-enum nero_status cpu_prim_run(struct cpu_prim *prim, struct cpu_backend *cpu, void *scratch,
-                              struct nero_err *err)
+enum nero_status cpu_prim_run(struct cpu_prim *prim, void *scratch, struct nero_err *err)
 {
     dnnl_status_t status;
 
     cpu_prim_bind(prim, DNNL_ARG_SCRATCHPAD, scratch);
-    status = dnnl_primitive_execute(prim->primitive, cpu->stream, prim->arg_count, prim->args);
+    status = dnnl_primitive_execute(prim->primitive, prim->stream, prim->arg_count, prim->args);
     if (status != dnnl_success) {
         return cpu_prim_error(err, "execute a primitive", status);
     }
@@ -184,12 +187,12 @@ void cpu_move_fini(struct cpu_move *move)
     move->bytes = 0;
 }
 
-enum nero_status cpu_move_run(struct cpu_move *move, struct cpu_backend *cpu, const float *from,
-                              float *to, void *scratch, struct nero_err *err)
+enum nero_status cpu_move_run(struct cpu_move *move, const float *from, float *to, void *scratch,
+                              struct nero_err *err)
 {
     cpu_prim_bind(&move->prim, DNNL_ARG_FROM, from);
     cpu_prim_bind(&move->prim, DNNL_ARG_TO, to);
-    return cpu_prim_run(&move->prim, cpu, scratch, err);
+    return cpu_prim_run(&move->prim, scratch, err);
 }
 
 dnnl_memory_desc_t cpu_md_tag(int ndims, const int64_t *dims, dnnl_format_tag_t tag)

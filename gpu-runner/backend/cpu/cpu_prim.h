@@ -1,6 +1,7 @@
 /*
- * A oneDNN primitive with its memory objects, made once; at each call only pointers change.
- * Everything here is for one thread at a time.
+ * A oneDNN primitive with its memory objects, made once; at each call only pointers change. Each is
+ * for one thread at a time, so it has a stream of its own: oneDNN does not say that primitives of
+ * several threads may share one.
  */
 #ifndef NERO_CPU_PRIM_H
 #define NERO_CPU_PRIM_H
@@ -12,6 +13,7 @@ enum { CPU_PRIM_ARGS_MAX = 6 };
 /* Zeroed: none. */
 struct cpu_prim {
     dnnl_primitive_t primitive;
+    dnnl_stream_t stream;
     dnnl_exec_arg_t args[CPU_PRIM_ARGS_MAX];
     int arg_count;
     uint64_t scratch_bytes; /* oneDNN's scratchpad, bound as DNNL_ARG_SCRATCHPAD */
@@ -35,8 +37,7 @@ enum nero_status cpu_prim_init(struct cpu_prim *prim, struct cpu_backend *cpu,
 void cpu_prim_fini(struct cpu_prim *prim);
 
 void cpu_prim_bind(struct cpu_prim *prim, int id, const void *data);
-enum nero_status cpu_prim_run(struct cpu_prim *prim, struct cpu_backend *cpu, void *scratch,
-                              struct nero_err *err);
+enum nero_status cpu_prim_run(struct cpu_prim *prim, void *scratch, struct nero_err *err);
 
 /* Of an argument that the primitive has. */
 const dnnl_memory_desc_t *cpu_prim_md(const struct cpu_prim *prim, int id);
@@ -52,8 +53,8 @@ enum nero_status cpu_move_init(struct cpu_move *move, struct cpu_backend *cpu,
                                const dnnl_memory_desc_t *from, const dnnl_memory_desc_t *to,
                                struct nero_err *err);
 void cpu_move_fini(struct cpu_move *move);
-enum nero_status cpu_move_run(struct cpu_move *move, struct cpu_backend *cpu, const float *from,
-                              float *to, void *scratch, struct nero_err *err);
+enum nero_status cpu_move_run(struct cpu_move *move, const float *from, float *to, void *scratch,
+                              struct nero_err *err);
 
 /* Descriptions. */
 dnnl_memory_desc_t cpu_md_tensor(const struct cpu_backend *cpu,

@@ -250,6 +250,14 @@ static enum nero_status ref_op_backward(struct backend_op *op, const struct back
     return NERO_OK;
 }
 
+static enum nero_status ref_op_sums(struct backend_op *op, const struct backend_op_args *args,
+                                    bool backward, double *sums, struct nero_err *err)
+{
+    (void)err;
+    ref_batch_norm_sums((const struct ref_op *)op, args, backward, sums);
+    return NERO_OK;
+}
+
 static enum nero_status ref_accumulate(struct backend *backend, const struct backend_layout *layout,
                                        float *to, const float *from, struct nero_err *err)
 {
@@ -278,6 +286,7 @@ static const struct backend_ops ref_ops = {
     .op_prepare = ref_op_prepare,
     .op_forward = ref_op_forward,
     .op_backward = ref_op_backward,
+    .op_sums = ref_op_sums,
     .accumulate = ref_accumulate,
     .softmax_ce = ref_softmax_ce,
     .update = ref_update,

@@ -60,6 +60,8 @@ void ref_conv_forward(const struct ref_op *op, const struct backend_op_args *arg
 void ref_conv_backward(const struct ref_op *op, const struct backend_op_args *args);
 void ref_batch_norm_forward(const struct ref_op *op, const struct backend_op_args *args);
 void ref_batch_norm_backward(const struct ref_op *op, const struct backend_op_args *args);
+void ref_batch_norm_sums(const struct ref_op *op, const struct backend_op_args *args, bool backward,
+                         double *sums);
 void ref_scale_shift_forward(const struct ref_op *op, const struct backend_op_args *args);
 void ref_scale_shift_backward(const struct ref_op *op, const struct backend_op_args *args);
 void ref_activation_forward(const struct ref_op *op, const struct backend_op_args *args);

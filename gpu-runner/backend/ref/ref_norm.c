@@ -70,8 +70,8 @@ void ref_activation_backward(const struct ref_op *op, const struct backend_op_ar
     }
 }
 
-/* Mean and biased variance of channel c over batch and pixels. */
-static void moments(struct ref_dims dims, const float *src, size_t c, double *mean, double *var)
+/* Mean of channel c over images and pixels, and the sum of squared distances from it. */
+static void moments(struct ref_dims dims, const float *src, size_t c, double *mean, double *squares)
 {
     size_t area = dims.h * dims.w;
     double count = (double)(dims.n * area);
@@ -95,12 +95,20 @@ static void moments(struct ref_dims dims, const float *src, size_t c, double *me
             sum2 += off * off;
         }
     }
-    *var = sum2 / count;
+    *squares = sum2;
 }
 
 static float blend(float momentum, float running, double batch)
 {
     return (float)((double)momentum * (double)running + (1.0 - (double)momentum) * batch);
+}
+
+/* Elements of a channel in the whole batch. */
+static double norm_elements(const struct ref_op *op, const struct backend_op_args *args)
+{
+    size_t images = args->sums == NULL ? op->out.n : op->desc.batch;
+
+    return (double)(images * op->out.h * op->out.w);
 }
 
 /* Workspace: mean and 1 / sqrt(var + epsilon) by channel, as doubles. */
@@ -110,14 +118,22 @@ void ref_batch_norm_forward(const struct ref_op *op, const struct backend_op_arg
     double *kept = args->workspace;
 
     for (size_t c = 0; c < dims.c; c++) {
-        double mean, var, inverse;
+        double mean, squares, var, inverse;
 
-        moments(dims, args->src[0], c, &mean, &var);
+        if (args->sums == NULL) {
+            moments(dims, args->src[0], c, &mean, &squares);
+        } else {
+            mean = args->sums[c];
+            squares = args->sums[dims.c + c];
+        }
+        var = squares / norm_elements(op, args);
         inverse = 1.0 / sqrt(var + (double)op->desc.epsilon);
         kept[2 * c] = mean;
         kept[2 * c + 1] = inverse;
-        args->stat[0][c] = blend(op->desc.momentum, args->stat[0][c], mean);
-        args->stat[1][c] = blend(op->desc.momentum, args->stat[1][c], var);
+        if (args->stat[0] != NULL) {
+            args->stat[0][c] = blend(op->desc.momentum, args->stat[0][c], mean);
+            args->stat[1][c] = blend(op->desc.momentum, args->stat[1][c], var);
+        }
         for (size_t n = 0; n < dims.n; n++) {
             size_t plane = ref_plane(dims, n, c);
 
@@ -132,53 +148,105 @@ void ref_batch_norm_forward(const struct ref_op *op, const struct backend_op_arg
 }
 
 /*
- * With x^ = (x - mean) * inverse, dz = ddst * act'(gamma x^ + beta) and M pixels a channel:
+ * With x^ = (x - mean) * inverse, dz = ddst * act'(gamma x^ + beta) and M elements a channel:
  * dbeta = sum dz, dgamma = sum dz x^, dx = gamma * inverse * (dz - dbeta / M - x^ dgamma / M).
  */
-static void batch_norm_channel(const struct ref_op *op, const struct backend_op_args *args,
-                               size_t c)
+struct norm_channel {
+    double mean, inverse, gamma, beta;
+};
+
+static struct norm_channel norm_channel_of(const struct backend_op_args *args, size_t c)
 {
-    struct ref_dims dims = op->out;
     const double *kept = args->workspace;
-    double mean = kept[2 * c];
-    double inverse = kept[2 * c + 1];
-    double gamma = (double)args->param[0][c];
-    double pixels = (double)(dims.n * dims.h * dims.w);
-    double dgamma = 0.0;
-    double dbeta = 0.0;
 
-    for (int pass = 0; pass < 2; pass++) {
-        for (size_t n = 0; n < dims.n; n++) {
-            size_t plane = ref_plane(dims, n, c);
+    return (struct norm_channel){.mean = kept[2 * c],
+                                 .inverse = kept[2 * c + 1],
+                                 .gamma = (double)args->param[0][c],
+                                 .beta = (double)args->param[1][c]};
+}
 
-            for (size_t i = plane; i < plane + dims.h * dims.w; i++) {
-                double normal = ((double)args->src[0][i] - mean) * inverse;
-                double z = gamma * normal + (double)args->param[1][c];
-                double dz = (double)args->ddst[i] * ref_act_slope(op->desc.activation, z);
+/* dz and x^ of element i. */
+static double norm_slope(const struct ref_op *op, const struct backend_op_args *args,
+                         const struct norm_channel *channel, size_t i, double *normal)
+{
+    double z;
 
-                if (pass == 0) {
-                    dbeta += dz;
-                    dgamma += dz * normal;
-                } else if (args->dsrc[0] != NULL) {
-                    double centred = dz - dbeta / pixels - normal * dgamma / pixels;
+    *normal = ((double)args->src[0][i] - channel->mean) * channel->inverse;
+    z = channel->gamma * *normal + channel->beta;
+    return (double)args->ddst[i] * ref_act_slope(op->desc.activation, z);
+}
 
-                    args->dsrc[0][i] = (float)(gamma * inverse * centred);
-                }
-            }
+static void sum_gradients(const struct ref_op *op, const struct backend_op_args *args, size_t c,
+                          double *dgamma, double *dbeta)
+{
+    struct norm_channel channel = norm_channel_of(args, c);
+
+    *dgamma = 0.0;
+    *dbeta = 0.0;
+    for (size_t n = 0; n < op->out.n; n++) {
+        size_t plane = ref_plane(op->out, n, c);
+
+        for (size_t i = plane; i < plane + op->out.h * op->out.w; i++) {
+            double normal;
+            double dz = norm_slope(op, args, &channel, i, &normal);
+
+            *dbeta += dz;
+            *dgamma += dz * normal;
         }
     }
-    if (args->dparam[0] != NULL) {
-        args->dparam[0][c] = (float)dgamma;
-    }
-    if (args->dparam[1] != NULL) {
-        args->dparam[1][c] = (float)dbeta;
+}
+
+static void batch_norm_source(const struct ref_op *op, const struct backend_op_args *args, size_t c,
+                              double dgamma, double dbeta)
+{
+    struct norm_channel channel = norm_channel_of(args, c);
+    double elements = norm_elements(op, args);
+
+    for (size_t n = 0; n < op->out.n; n++) {
+        size_t plane = ref_plane(op->out, n, c);
+
+        for (size_t i = plane; i < plane + op->out.h * op->out.w; i++) {
+            double normal;
+            double dz = norm_slope(op, args, &channel, i, &normal);
+            double centred = dz - dbeta / elements - normal * dgamma / elements;
+
+            args->dsrc[0][i] = (float)(channel.gamma * channel.inverse * centred);
+        }
     }
 }
 
 void ref_batch_norm_backward(const struct ref_op *op, const struct backend_op_args *args)
 {
     for (size_t c = 0; c < op->out.c; c++) {
-        batch_norm_channel(op, args, c);
+        double dgamma, dbeta;
+
+        if (args->sums == NULL) {
+            sum_gradients(op, args, c, &dgamma, &dbeta);
+        } else {
+            dgamma = args->sums[c];
+            dbeta = args->sums[op->out.c + c];
+        }
+        if (args->dsrc[0] != NULL) {
+            batch_norm_source(op, args, c, dgamma, dbeta);
+        }
+        if (args->dparam[0] != NULL) {
+            args->dparam[0][c] = (float)dgamma;
+        }
+        if (args->dparam[1] != NULL) {
+            args->dparam[1][c] = (float)dbeta;
+        }
+    }
+}
+
+void ref_batch_norm_sums(const struct ref_op *op, const struct backend_op_args *args, bool backward,
+                         double *sums)
+{
+    for (size_t c = 0; c < op->out.c; c++) {
+        if (backward) {
+            sum_gradients(op, args, c, &sums[c], &sums[op->out.c + c]);
+        } else {
+            moments(op->out, args->src[0], c, &sums[c], &sums[op->out.c + c]);
+        }
     }
 }
 
