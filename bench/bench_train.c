@@ -1,7 +1,8 @@
 /*
  * Images a second of training steps (forward, backward, update) on one thread, beside PyTorch's on
  * the same networks in the same minutes: the two take turns, round after round, and the ratio is
- * that of the medians, so that a busy machine slows both alike.
+ * that of the medians, so that a busy machine slows both alike. With --shards a second one of ours,
+ * whose batches are cut into shards on threads of their own, takes turns too.
  */
 #include <math.h>
 #include <stdio.h>
@@ -26,6 +27,7 @@ struct bench_options {
     const char *backend, *net, *python, *script;
     bool json, no_peer;
     uint64_t rounds;
+    uint64_t shards, threads; /* shards 1: no second one of ours; threads 0: as many */
     double seconds;
 };
 
@@ -46,6 +48,7 @@ struct bench_side {
 
 struct bench_result {
     double ours[ROUNDS_MAX];
+    double sharded[ROUNDS_MAX];
     double theirs[LAYOUTS][ROUNDS_MAX];
 };
 
@@ -115,15 +118,20 @@ static enum nero_status fill(struct bench_side *side, uint32_t batch, struct ner
     return status;
 }
 
-static enum nero_status side_open(struct bench_side *side, const char *backend,
-                                  const struct bench_net *net, struct nero_err *err)
+static enum nero_status side_open(struct bench_side *side, const struct bench_net *net,
+                                  const struct bench_options *options, uint64_t shards,
+                                  struct nero_err *err)
 {
-    struct net_options options = {.batch = net->batch, .training = true, .bn_momentum = 0.9f};
+    struct net_options plan = {.batch = net->batch,
+                               .training = true,
+                               .bn_momentum = 0.9f,
+                               .shards = (uint32_t)shards,
+                               .threads = (uint32_t)options->threads};
 
     memset(side, 0, sizeof(*side));
     if (build_graph(side, net, err) != NERO_OK ||
-        backend_create(backend, &side->backend, err) != NERO_OK ||
-        net_create(&side->graph, side->backend, &options, &side->net, err) != NERO_OK ||
+        backend_create(options->backend, &side->backend, err) != NERO_OK ||
+        net_create(&side->graph, side->backend, &plan, &side->net, err) != NERO_OK ||
         fill(side, net->batch, err) != NERO_OK) {
         return err->status;
     }
@@ -195,20 +203,27 @@ static double median(const double *values, uint64_t count)
     return count % 2 == 1 ? sorted[count / 2] : (sorted[count / 2 - 1] + sorted[count / 2]) / 2.0;
 }
 
-/* Rounds of ours, theirs in one layout, theirs in the other. peer NULL: ours alone. */
-static enum nero_status run_rounds(struct bench_side *side, struct bench_peer *peer,
-                                   const struct bench_net *net, const struct bench_options *options,
-                                   struct bench_result *result, struct nero_err *err)
+/* Rounds of ours, ours in shards, theirs in one layout, theirs in the other. sharded, peer NULL:
+ * not that one. */
+static enum nero_status run_rounds(struct bench_side *side, struct bench_side *sharded,
+                                   struct bench_peer *peer, const struct bench_net *net,
+                                   const struct bench_options *options, struct bench_result *result,
+                                   struct nero_err *err)
 {
     double warm;
 
     if (side_run(side, net->batch, 0.0, &warm, err) != NERO_OK ||
+        (sharded != NULL && side_run(sharded, net->batch, 0.0, &warm, err) != NERO_OK) ||
         (peer != NULL &&
          bench_peer_net(peer, net->name, net->batch, &side->graph, err) != NERO_OK)) {
         return err->status;
     }
     for (uint64_t r = 0; r < options->rounds; r++) {
         if (side_run(side, net->batch, options->seconds, &result->ours[r], err) != NERO_OK) {
+            return err->status;
+        }
+        if (sharded != NULL &&
+            side_run(sharded, net->batch, options->seconds, &result->sharded[r], err) != NERO_OK) {
             return err->status;
         }
         for (int k = 0; k < LAYOUTS && peer != NULL; k++) {
@@ -227,6 +242,7 @@ static void report(const struct bench_side *side, const struct bench_peer *peer,
 {
     double ours = median(result->ours, options->rounds);
     double macs = (double)side->graph.macs;
+    double sharded = options->shards > 1 ? median(result->sharded, options->rounds) : 0.0;
     double theirs[LAYOUTS] = {0.0, 0.0};
     int best = 0;
 
@@ -239,6 +255,10 @@ static void report(const struct bench_side *side, const struct bench_peer *peer,
                "\"images_per_s\":%.4g,\"gflops\":%.4g",
                net->name, (unsigned)net->batch, (unsigned long long)side->graph.trained_count, macs,
                ours, ours * macs * 6e-9);
+        if (options->shards > 1) {
+            printf(",\"shards\":%u,\"sharded_images_per_s\":%.4g,\"sharded_ratio\":%.3f",
+                   (unsigned)options->shards, sharded, sharded / ours);
+        }
         if (peer != NULL) {
             printf(",\"peer\":\"%s\",\"peer_contiguous\":%.4g,\"peer_channels_last\":%.4g,"
                    "\"ratio\":%.3f",
@@ -248,6 +268,10 @@ static void report(const struct bench_side *side, const struct bench_peer *peer,
         return;
     }
     printf("%-6s %8.2f images/s  %6.1f GFLOP/s", net->name, ours, ours * macs * 6e-9);
+    if (options->shards > 1) {
+        printf("   %u shards: %.2f images/s, ratio %.2f", (unsigned)options->shards, sharded,
+               sharded / ours);
+    }
     if (peer != NULL) {
         printf("   %s: contiguous %.2f, channels_last %.2f   ratio %.2f", peer->version, theirs[0],
                theirs[1], ours / theirs[best]);
@@ -260,18 +284,24 @@ static enum nero_status run_net(const struct bench_net *net, struct bench_peer *
                                 const struct bench_options *options, struct nero_err *err)
 {
     struct bench_side side;
+    struct bench_side sharded = {.backend = NULL};
+    bool both = options->shards > 1;
     struct bench_result result;
-    enum nero_status status = side_open(&side, options->backend, net, err);
+    enum nero_status status = side_open(&side, net, options, 1, err);
 
     memset(&result, 0, sizeof(result));
+    if (status == NERO_OK && both) {
+        status = side_open(&sharded, net, options, options->shards, err);
+    }
     if (status == NERO_OK) {
-        status = run_rounds(&side, peer, net, options, &result, err);
+        status = run_rounds(&side, both ? &sharded : NULL, peer, net, options, &result, err);
     }
     if (status == NERO_OK) {
         report(&side, peer, net, options, &result);
         fflush(stdout);
     }
     side_close(&side);
+    side_close(&sharded);
     return status == NERO_OK ? NERO_OK : err_wrap(err, "%s", net->name);
 }
 
@@ -312,10 +342,13 @@ int main(int argc, char **argv)
                                     .python = "python3",
                                     .script = NERO_SOURCE_DIR "/bench/bench_train.py",
                                     .rounds = 5,
+                                    .shards = 1,
                                     .seconds = 1.0};
     const struct options_spec specs[] = {
         {"net", OPTIONS_STRING, "NAME", "nsga, plain, demo or all", NULL, &options.net, 0},
         {"backend", OPTIONS_STRING, "NAME", "cpu, ref, cuda or auto", NULL, &options.backend, 0},
+        {"shards", OPTIONS_U64, "S", "time batches in S shards too", NULL, &options.shards, 256},
+        {"threads", OPTIONS_U64, "N", "that share the shards out (S)", NULL, &options.threads, 256},
         {"rounds", OPTIONS_U64, "N", "turns of each side (5)", NULL, &options.rounds, ROUNDS_MAX},
         {"seconds", OPTIONS_DOUBLE, "S", "of a turn, at least one step (1)", NULL, &options.seconds,
          0},
