@@ -36,6 +36,8 @@ struct runner_env {
     const char *runner; /* name in the queue */
     const char *host;
     struct backend *backend;
+    uint32_t shards;
+    uint32_t threads; /* 0: one a shard */
     const char *numeric_class;
     struct runner_data *data;
     struct runner_notice *notice;

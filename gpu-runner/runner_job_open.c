@@ -162,6 +162,8 @@ static bool make_trainer(struct runner_job *job)
                                       .job = job->claim->job,
                                       .dataset = job->dataset,
                                       .backend = job->env->backend,
+                                      .shards = job->env->shards,
+                                      .threads = job->env->threads,
                                       .clock = job->env->clock,
                                       .continue_from = bytes_as_view(&job->continue_from)};
     struct nero_err err;

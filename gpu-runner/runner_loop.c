@@ -143,7 +143,7 @@ static enum nero_status loop_open(struct loop *loop, struct nero_err *err)
         loop->backend = NULL;
         return err_wrap(err, "backend");
     }
-    trainer_class_of(loop->backend, loop->numeric_class);
+    trainer_class_of(loop->backend, loop->options->shards, loop->numeric_class);
     if (open_store(loop, start_ns, err) != NERO_OK ||
         runner_data_create(loop->store, loop->options->cache, &loop->data, err) != NERO_OK) {
         return err->status;
@@ -342,6 +342,8 @@ static void run_claimed(struct loop *loop, struct member *member, struct queue_c
                              .runner = loop->runner,
                              .host = loop->host,
                              .backend = loop->backend,
+                             .shards = options->shards,
+                             .threads = options->threads,
                              .numeric_class = loop->numeric_class,
                              .data = loop->data,
                              .notice = loop->notice,

@@ -20,6 +20,8 @@ struct runner_loop_options {
     const char *store_url;
     const char *run;     /* NULL: every run that certifies this runner */
     const char *backend; /* "auto", "cpu", "ref", ... */
+    uint32_t shards;     /* of a training batch */
+    uint32_t threads;    /* that share them out; 0: one a shard */
     const char *cache;   /* folder of data sets */
     int enrol_fd;        /* -1: none */
     bool has_token;

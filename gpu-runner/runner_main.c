@@ -12,6 +12,7 @@
 
 #include "runner_data.h"
 #include "runner_loop.h"
+#include "train/trainer.h"
 
 #define COUNT(array) ((uint32_t)(sizeof(array) / sizeof((array)[0])))
 
@@ -23,7 +24,10 @@ static const char about[] =
     "\n"
     "It needs a certificate from the run's scheduler: --join-token for a runner on another\n"
     "machine ('nero-sched keys token' makes one), --enrol-fd for one that the scheduler starts.\n"
-    "Start one runner per GPU; on a CPU, one per core.";
+    "Start one runner per GPU; on a CPU, one per core. With fewer jobs than cores, --shards S "
+    "lets\n"
+    "S threads share each training batch. S decides bits and is part of the numeric class: a job\n"
+    "that is bound to another class stays with runners of that one.";
 
 static const char examples[] =
     "  nero-runner --redis redis://10.0.0.5:6379 --store s3://bucket/nero --join-token token.txt\n"
@@ -39,7 +43,7 @@ struct arguments {
     const char *redis, *store, *run, *backend, *join_token, *root_key, *cache;
     const char *log_level, *log_format;
     const char *checkpoint_interval;
-    uint64_t enrol_fd, beat_ms, max_jobs;
+    uint64_t enrol_fd, shards, threads, beat_ms, max_jobs;
     double grace_seconds, stall_seconds;
     bool once, version;
 };
@@ -55,6 +59,10 @@ static enum nero_status parse(struct arguments *a, int argc, char **argv, bool *
         {"run", OPTIONS_STRING, "NAME", "serve this run only", "NERO_RUN", &a->run, 0},
         {"backend", OPTIONS_STRING, "NAME", "auto, cpu, ref (default auto)", "NERO_BACKEND",
          &a->backend, 0},
+        {"shards", OPTIONS_U64, "S", "cut each training batch into S shards (default 1)",
+         "NERO_SHARDS", &a->shards, TRAINER_SHARDS_MAX},
+        {"threads", OPTIONS_U64, "N", "that share the shards out; changes no bit (default: S)",
+         "NERO_THREADS", &a->threads, TRAINER_SHARDS_MAX},
         {"join-token", OPTIONS_STRING, "FILE", "one-time token of the scheduler, mode 0600",
          "NERO_JOIN_TOKEN", &a->join_token, 0},
         {"enrol-fd", OPTIONS_U64, "N", "socket inherited from the scheduler", NULL, &a->enrol_fd,
@@ -110,6 +118,9 @@ static enum nero_status check(const struct arguments *a, struct nero_err *err)
     if ((a->join_token == NULL) == (a->enrol_fd == UINT64_MAX)) {
         return err_set(err, NERO_INVALID, 0,
                        "give either --join-token FILE or --enrol-fd N (see --help)");
+    }
+    if (a->shards == 0) {
+        return err_set(err, NERO_INVALID, 0, "--shards: at least 1");
     }
     /* Written so that NaN fails. */
     if (!(a->grace_seconds > 0 && a->grace_seconds <= 1e6)) {
@@ -174,6 +185,8 @@ static enum nero_status make_options(const struct arguments *a, char cache[RUNNE
         .store_url = a->store,
         .run = a->run,
         .backend = a->backend,
+        .shards = (uint32_t)a->shards,
+        .threads = (uint32_t)a->threads,
         .cache = cache,
         .enrol_fd = a->enrol_fd == UINT64_MAX ? -1 : (int)a->enrol_fd,
         .has_token = a->join_token != NULL,
@@ -195,6 +208,7 @@ static enum nero_status make_options(const struct arguments *a, char cache[RUNNE
 int main(int argc, char **argv)
 {
     struct arguments arguments = {.backend = "auto",
+                                  .shards = 1,
                                   .log_level = "info",
                                   .log_format = "text",
                                   .enrol_fd = UINT64_MAX,

@@ -102,7 +102,7 @@ static void exec_runner(const struct local_options *options, uint32_t number, in
 {
     char program[LOCAL_PATH_BYTES];
     char log[LOCAL_PATH_BYTES + 32];
-    char texts[7][LOCAL_PATH_BYTES];
+    char texts[8][LOCAL_PATH_BYTES];
     char *argv[LOCAL_ARGUMENTS_MAX] = {program};
     int count = 1;
     int out;
@@ -120,6 +120,7 @@ static void exec_runner(const struct local_options *options, uint32_t number, in
     (void)snprintf(texts[4], sizeof texts[4], "%d", LOCAL_BEAT_MS);
     (void)snprintf(texts[5], sizeof texts[5], "%s", options->backend);
     (void)snprintf(texts[6], sizeof texts[6], "%s", options->checkpoint_interval);
+    (void)snprintf(texts[7], sizeof texts[7], "%" PRIu64, options->shards);
     push_pair(argv, &count, "--redis", texts[0]);
     push_pair(argv, &count, "--store", texts[1]);
     push_pair(argv, &count, "--run", texts[2]);
@@ -127,6 +128,9 @@ static void exec_runner(const struct local_options *options, uint32_t number, in
     push_pair(argv, &count, "--beat-ms", texts[4]);
     if (options->backend[0] != 0) {
         push_pair(argv, &count, "--backend", texts[5]);
+    }
+    if (options->shards > 0) {
+        push_pair(argv, &count, "--shards", texts[7]);
     }
     if (options->checkpoint_interval[0] != 0) {
         push_pair(argv, &count, "--checkpoint-interval", texts[6]);

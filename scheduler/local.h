@@ -15,7 +15,7 @@
 #include "nero/enrol.h"
 #include "nero/redis_child.h"
 
-enum { LOCAL_PATH_BYTES = 1024, LOCAL_RUNNERS_MAX = 64 };
+enum { LOCAL_PATH_BYTES = 1024, LOCAL_RUNNERS_MAX = 64, LOCAL_SHARDS_MAX = 256 };
 
 /* A runner process of ours. */
 struct local_runner {
@@ -30,6 +30,7 @@ struct local_options {
     const char *redis_url;
     const char *run;
     const char *backend;    /* "" = the runner's default */
+    uint64_t shards;        /* 0: the runner's default */
     const char *log_folder; /* the run's state folder */
     uint32_t runners;
     const char *checkpoint_interval; /* "" = the runner's default */

@@ -36,6 +36,7 @@ static enum nero_status start(struct local_run_state *state, struct storage *sto
                                   .redis_url = options->redis_url,
                                   .run = options->run,
                                   .backend = options->backend != NULL ? options->backend : "",
+                                  .shards = options->shards,
                                   .log_folder = folder,
                                   .runners = (uint32_t)options->runners,
                                   .checkpoint_interval = options->checkpoint_interval != NULL

@@ -17,6 +17,7 @@ struct local_run_options {
     const char *run;
     const char *backend;
     uint64_t runners;
+    uint64_t shards;                 /* of each training batch; 0: the runner's default */
     const char *checkpoint_interval; /* NULL: the runner's default */
     uint64_t lease_ms;
     bool quiet; /* no live lines */

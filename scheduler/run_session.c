@@ -1,5 +1,6 @@
 #include "run_session.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "audit.h"
@@ -23,6 +24,20 @@ static enum nero_status audit_at_end(struct storage *store, const char *run, boo
     return NERO_OK;
 }
 
+/* How to go on: what decides the numeric class of unfinished jobs is given again. */
+static void tell_resume(const char *command, const struct run_session *session)
+{
+    (void)fprintf(stderr, "%s: go on with: nero-sched resume %s --store %s", command,
+                  session->local.run, session->local.store_url);
+    if (session->backend[0] != 0) {
+        (void)fprintf(stderr, " --backend %s", session->backend);
+    }
+    if (session->local.shards > 0) {
+        (void)fprintf(stderr, " --shards %" PRIu64, session->local.shards);
+    }
+    (void)fprintf(stderr, "\n");
+}
+
 int run_session(const char *command, struct storage *store, const char *store_url, const char *run,
                 struct run_session *session)
 {
@@ -39,8 +54,7 @@ int run_session(const char *command, struct storage *store, const char *store_ur
     if (status == NERO_CANCELLED || status == NERO_STALE) {
         int code = cli_fail(command, &err);
 
-        (void)fprintf(stderr, "%s: go on with: nero-sched resume %s --store %s\n", command, run,
-                      store_url);
+        tell_resume(command, session);
         return code;
     }
     if (status == NERO_OK && !session->json) {

@@ -29,6 +29,8 @@ struct run_session {
      LOCAL_RUNNERS_MAX},                                                                       \
     {"backend", OPTIONS_STRING, "NAME", "what the local runners compute on: auto, cpu, ref",   \
      NULL, &(flags).backend, 0},                                                               \
+    {"shards", OPTIONS_U64, "S", "cut training batches into S shards, a thread each (1)",      \
+     NULL, &(flags).local.shards, LOCAL_SHARDS_MAX},                                           \
     {"checkpoint-interval", OPTIONS_STRING, "WHEN", "auto, steps:N, seconds:T, overhead:P%",   \
      NULL, &(flags).local.checkpoint_interval, 0},                                             \
     {"lease-ms", OPTIONS_U64, "MS", "lease of a job without a heartbeat", NULL,                \

@@ -12,7 +12,7 @@
 
 #include "nero/mem.h"
 
-enum { ENGINE_VERSION = 1, SHARDS = 1 }; /* both are part of the numeric class */
+enum { ENGINE_VERSION = 1 }; /* part of the numeric class */
 
 uint32_t trainer_image_floats(const struct trainer *trainer)
 {
@@ -49,12 +49,13 @@ void trainer_account_time(struct trainer *trainer)
     trainer->mark_ns = now;
 }
 
-void trainer_class_of(struct backend *backend, char out[JOB_CLASS_BYTES])
+void trainer_class_of(struct backend *backend, uint32_t shards, char out[JOB_CLASS_BYTES])
 {
     char name[BACKEND_NAME_BYTES];
 
     backend->ops->describe(backend, name);
-    snprintf(out, JOB_CLASS_BYTES, "nero-engine-%d/%s/S%d", ENGINE_VERSION, name, SHARDS);
+    snprintf(out, JOB_CLASS_BYTES, "nero-engine-%d/%s/S%u", ENGINE_VERSION, name,
+             shards > 1 ? shards : 1);
 }
 
 const char *trainer_numeric_class(const struct trainer *trainer)
@@ -182,13 +183,16 @@ static enum nero_status allocate(struct trainer *trainer, struct nero_err *err)
     return complete ? NERO_OK : err_set(err, NERO_NO_MEMORY, 0, "trainer: no memory");
 }
 
-static enum nero_status make_plans(struct trainer *trainer, struct nero_err *err)
+static enum nero_status make_plans(struct trainer *trainer, const struct trainer_options *options,
+                                   struct nero_err *err)
 {
     const struct job_spec *spec = trainer->spec;
     const struct job_protocol *protocol = &spec->protocol;
     struct net_options training = {.batch = spec->phenotype.learning.batch,
                                    .training = true,
-                                   .bn_momentum = (float)protocol->bn_momentum};
+                                   .bn_momentum = (float)protocol->bn_momentum,
+                                   .shards = options->shards,
+                                   .threads = options->threads};
     struct net_options inference = {.batch = protocol->eval_batch};
     struct attack_model model;
 
@@ -260,7 +264,8 @@ static enum nero_status begin(struct trainer *trainer, struct bytes_view continu
                : err_wrap(err, "start of a %s job", job_kind_name(trainer->spec->kind));
 }
 
-static enum nero_status build(struct trainer *trainer, struct nero_err *err)
+static enum nero_status build(struct trainer *trainer, const struct trainer_options *options,
+                              struct nero_err *err)
 {
     const struct job_spec *spec = trainer->spec;
     enum nero_status status = check_job(trainer, err);
@@ -288,7 +293,7 @@ static enum nero_status build(struct trainer *trainer, struct nero_err *err)
         status = allocate(trainer, err);
     }
     if (status == NERO_OK) {
-        status = make_plans(trainer, err);
+        status = make_plans(trainer, options, err);
     }
     return status;
 }
@@ -310,8 +315,8 @@ enum nero_status trainer_create(const struct trainer_options *options, struct tr
     trainer->order_epoch = TRAINER_ORDER_NONE;
     trainer->restorable = true;
     progress_init(&trainer->progress);
-    trainer_class_of(options->backend, trainer->progress.numeric_class);
-    status = build(trainer, err);
+    trainer_class_of(options->backend, options->shards, trainer->progress.numeric_class);
+    status = build(trainer, options, err);
     if (status == NERO_OK) {
         status = begin(trainer, options->continue_from, err);
     }

@@ -28,7 +28,7 @@
 #include "backend/backend.h"
 #include "data/dataset.h"
 
-enum { TRAINER_STATE_BYTES_MAX = 1 << 30 };
+enum { TRAINER_STATE_BYTES_MAX = 1 << 30, TRAINER_SHARDS_MAX = 256 };
 
 struct trainer;
 
@@ -37,6 +37,8 @@ struct trainer_options {
     struct hash job;
     const struct dataset *dataset; /* borrowed */
     struct backend *backend;       /* borrowed */
+    uint32_t shards;               /* of a training batch, part of the numeric class; 0 as 1 */
+    uint32_t threads; /* that share them out, which changes no bit; 0 or too many: one a shard */
     const struct clock_source *clock;
     struct bytes_view continue_from; /* EXTEND: state blob; SCORE: weights blob; else empty */
 };
@@ -68,9 +70,9 @@ void trainer_destroy(struct trainer *trainer);
 /* The numeric class of what this trainer computes: engine, backend, ISA, shards, precision. */
 const char *trainer_numeric_class(const struct trainer *trainer);
 
-/* The same before there is a trainer: what a backend of this engine computes. A runner claims jobs
- * of this class; trainer_numeric_class of every trainer on this backend equals it. */
-void trainer_class_of(struct backend *backend, char out[JOB_CLASS_BYTES]);
+/* The same before there is a trainer: what a backend of this engine computes with so many shards. A
+ * runner claims jobs of this class; trainer_numeric_class of each of its trainers equals it. */
+void trainer_class_of(struct backend *backend, uint32_t shards, char out[JOB_CLASS_BYTES]);
 
 /*
  * Do one unit: a training step, one control batch, one evaluated batch. Fills *event. After done it

@@ -107,6 +107,36 @@ static void test_runner_ends__job_of_another_class_is_given_back(void **state)
     world_end_run(&world);
 }
 
+/* What one shard began, two do not go on with: the numbers would be others. */
+static void test_runner_ends__job_begun_with_other_shards_is_given_back(void **state)
+{
+    static const char *const in_two[] = {"--once", "--shards", "2", NULL};
+    struct result_provenance provenance;
+    struct queue_job_info info;
+    struct bytes outcome;
+    uint64_t slots;
+
+    (void)state;
+    world_begin_run(&world, "epochs:15", NULL);
+    world_start(&world, 0, once);
+    assert_true(world_wait_slots(&world, 3));
+    world_signal(&world, 0, SIGTERM);
+    assert_int_equal(world_wait_end(&world, 0, 90000), 75);
+    slots = world_slot_count(&world);
+    world_start(&world, 0, in_two);
+    assert_int_equal(world_wait_end(&world, 0, 90000), 0);
+    assert_int_equal(world_slot_count(&world), slots);
+    world_job_state(&world, &info);
+    assert_string_equal(info.state, "ready");
+    assert_non_null(strstr(info.numeric_class, "/S1"));
+    world_start(&world, 0, once);
+    assert_int_equal(world_wait_end(&world, 0, 90000), 0);
+    bytes_init(&outcome, RESULT_BYTES_MAX);
+    world_outcome(&world, &outcome, &provenance);
+    bytes_fini(&outcome);
+    world_end_run(&world);
+}
+
 static void test_runner_ends__cancelled_job_stops(void **state)
 {
     char text[SLOT_TEXT_BYTES];
@@ -322,6 +352,8 @@ static void test_runner_ends__bad_input_ends_with_2(void **state)
         {"--checkpoint-interval", "seconds:nan", NULL},
         {"--no-such-option", NULL},
         {"--backend", "abacus", NULL},
+        {"--shards", "0", NULL},
+        {"--shards", "257", NULL},
         {"--join-token", "/dev/null", NULL},
     };
 
@@ -339,6 +371,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_runner_ends__inadmissible_job_fails_for_good),
         cmocka_unit_test(test_runner_ends__job_of_another_class_is_given_back),
+        cmocka_unit_test(test_runner_ends__job_begun_with_other_shards_is_given_back),
         cmocka_unit_test(test_runner_ends__cancelled_job_stops),
         cmocka_unit_test(test_runner_ends__drained_runner_gives_back_and_leaves),
         cmocka_unit_test(test_runner_ends__beat_tells_progress_and_takes_orders),

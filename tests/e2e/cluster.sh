@@ -72,12 +72,14 @@ pids+=($!)
 evaluated() { nero-sched show single | grep -q "^evaluation:"; }
 wait_for 30 evaluated
 
-# Jobs of a numeric class that no runner has stay ready, and status says why.
-nero-sched submit "$source/presets/smoke.yaml" --name foreign --set numeric_class=another-machine
-nero-runner --run foreign --join-token "$(nero-sched keys token)" --backend ref \
+# Jobs of a numeric class that no runner has, here for its shards, stay ready, and status says why.
+class=$(sed -n 's|.*class="\(.*/S1\)".*|\1|p' "$work/runner1.log")
+nero-sched submit "$source/presets/smoke.yaml" --name foreign --set "numeric_class=$class" ||
+  fail "submit for class $class"
+nero-runner --run foreign --join-token "$(nero-sched keys token)" --backend ref --shards 2 \
   >"$work/runner4.log" 2>&1 &
 pids+=($!)
-wait_for 20 says foreign 'no runner can take 2 ready.*"another-machine"'
+wait_for 20 says foreign "no runner can take 2 ready.*\"$class\""
 
 # A run that nobody works on is cancelled, and its scheduler stopped resumable.
 nero-sched submit "$source/presets/smoke.yaml" --name third --seed 6

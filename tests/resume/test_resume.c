@@ -101,6 +101,50 @@ static void test_resume__every_optimiser_on_every_backend(void **state)
     }
 }
 
+static void assert_class_ends_with(const struct evaluation_result *result, const char *text)
+{
+    const char *class = result->outcome.numeric_class;
+
+    assert_true(strlen(class) > strlen(text));
+    assert_string_equal(class + strlen(class) - strlen(text), text);
+}
+
+/* A batch of 32 in shards of 16, or of 10, 11 and 11; killed on all threads, then on one. */
+static void test_resume__shards_of_a_batch_give_the_same_bits(void **state)
+{
+    (void)state;
+    for (int b = 0; b < BACKENDS; b++) {
+        struct evaluation evaluation;
+        struct evaluation_result whole;
+
+        make_evaluation(&evaluation, backends[b], TINY_NET_BRANCHED, PHENOTYPE_ADAM);
+        evaluation_make(&evaluation, NULL, &whole);
+        assert_class_ends_with(&whole, "/S1");
+        for (uint32_t shards = 2; shards <= 3; shards++) {
+            struct evaluation_kills random = {
+                .seed = 5, .snapshot_percent = 40, .kill_percent = 20};
+            struct evaluation_result result;
+            struct evaluation_result again;
+
+            evaluation.shards = shards;
+            evaluation.threads = 0;
+            assert_undisturbed(&evaluation, 1, &result);
+            assert_class_ends_with(&result, shards == 2 ? "/S2" : "/S3");
+            evaluation.threads = 1;
+            evaluation_make(&evaluation, &random, &again);
+            evaluation_assert_equal("on one thread", &result, &again);
+            /* Another class of the same format, and other bits. */
+            assert_int_equal(result.state.bytes, whole.state.bytes);
+            assert_false(
+                bytes_view_equal(bytes_as_view(&result.state), bytes_as_view(&whole.state)));
+            evaluation_result_fini(&result);
+            evaluation_result_fini(&again);
+        }
+        evaluation_result_fini(&whole);
+        job_spec_fini(&evaluation.spec);
+    }
+}
+
 static void test_resume__early_stop_restores_the_best_weights(void **state)
 {
     (void)state;
@@ -461,6 +505,11 @@ static void test_resume__a_foreign_state_is_refused(void **state)
     assert_int_equal(try_restore(&evaluation, &progress, bytes_as_view(&blob), &err), NERO_INVALID);
     evaluation.spec.phenotype.units[0].conv.activation = PHENOTYPE_RELU;
 
+    evaluation.shards = 2;
+    assert_int_equal(try_restore(&evaluation, &progress, bytes_as_view(&blob), &err), NERO_VERSION);
+    assert_non_null(strstr(err.message, "/S2"));
+    evaluation.shards = 0;
+
     memcpy(progress.numeric_class, "nero-engine-0/", 14);
     assert_int_equal(try_restore(&evaluation, &progress, bytes_as_view(&blob), &err), NERO_VERSION);
     bytes_fini(&blob);
@@ -603,6 +652,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_resume__every_optimiser_on_every_backend),
+        cmocka_unit_test(test_resume__shards_of_a_batch_give_the_same_bits),
         cmocka_unit_test(test_resume__early_stop_restores_the_best_weights),
         cmocka_unit_test(test_resume__the_best_weights_are_scored_on_time_out),
         cmocka_unit_test(test_resume__losses_that_are_not_finite_end_it),

@@ -70,6 +70,8 @@ void evaluation_open(const struct evaluation *evaluation, struct evaluation_run 
     struct trainer_options options = {.spec = &evaluation->spec,
                                       .job = hash_of(bytes_view_str(evaluation->name)),
                                       .dataset = evaluation->dataset,
+                                      .shards = evaluation->shards,
+                                      .threads = evaluation->threads,
                                       .clock = evaluation_clock(),
                                       .continue_from = evaluation->continue_from};
     struct nero_err err;

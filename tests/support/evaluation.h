@@ -12,6 +12,7 @@ struct evaluation {
     const char *name;    /* of the job; its id is a hash of it */
     const char *backend; /* "ref" or "cpu" */
     struct job_spec spec;
+    uint32_t shards, threads; /* as the trainer's options */
     const struct dataset *dataset;
     struct bytes_view continue_from;
 };
