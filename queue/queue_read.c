@@ -132,6 +132,7 @@ static enum nero_status read_counts(struct queue_reply *reply, struct queue_coun
     uint64_t paused = 0;
     uint64_t *const before[] = {&out->epoch, &out->ready,  &out->delayed, &out->leased,
                                 &out->dead,  &out->parked, &out->runners, &paused};
+    uint64_t *const after[] = {&out->failed, &out->preempted, &out->lost};
     enum nero_status status = NERO_OK;
 
     for (size_t i = 0; status == NERO_OK && i < sizeof before / sizeof before[0]; i++) {
@@ -142,6 +143,18 @@ static enum nero_status read_counts(struct queue_reply *reply, struct queue_coun
     }
     if (status == NERO_OK) {
         status = queue_reply_u64(reply, &out->envelope_bytes, err);
+    }
+    if (status == NERO_OK) {
+        status = queue_reply_text(reply, out->leader, sizeof out->leader, err);
+    }
+    if (status == NERO_OK) {
+        status = queue_reply_u64(reply, &out->window_bytes, err);
+    }
+    if (status == NERO_OK) {
+        status = queue_reply_u32(reply, &out->limit, err);
+    }
+    for (size_t i = 0; status == NERO_OK && i < sizeof after / sizeof after[0]; i++) {
+        status = queue_reply_u64(reply, after[i], err);
     }
     out->paused = paused != 0;
     return status;

@@ -15,7 +15,8 @@
     X(lead) X(submit) X(claim) X(renew) X(complete) X(fail) \
     X(release) X(pin) X(finish) X(cancel) X(tell) X(reap)   \
     X(retry) X(pause) X(drop) X(announce) X(counts) X(info) \
-    X(list) X(runners) X(lanes) X(enrol)
+    X(list) X(runners) X(lanes) X(enrol)                    \
+    X(stay) X(resign) X(limit) X(jobs)
 /* clang-format on */
 
 enum queue_script {
@@ -40,7 +41,8 @@ enum {
     QUEUE_ENROL_MAX = 1000, /* requests waiting for a certificate */
     QUEUE_ENROL_BYTES = 4 * 1024,
     QUEUE_EVENTS_MAX = 10000,
-    QUEUE_WAKE_MAX = 64
+    QUEUE_WAKE_MAX = 64,
+    QUEUE_ORDER_BITS = 44 /* a score is priority * 2^44 + order: exact as a double */
 };
 
 struct queue {

@@ -44,8 +44,8 @@ static enum nero_status run_count(struct queue *queue, uint32_t *out, struct ner
     return status;
 }
 
-enum nero_status queue_lead(struct queue *queue, const char *run, uint64_t epoch, uint32_t lease_ms,
-                            struct nero_err *err)
+static enum nero_status lead(struct queue *queue, const char *run, uint64_t epoch,
+                             uint32_t lease_ms, bool listed, struct nero_err *err)
 {
     if (lease_ms == 0) {
         return err_set(err, NERO_INVALID, 0, "a lease of 0 ms");
@@ -54,16 +54,49 @@ enum nero_status queue_lead(struct queue *queue, const char *run, uint64_t epoch
         return err->status;
     }
     queue_add_u64(queue, lease_ms);
+    queue_add_text(queue, listed ? "1" : "0");
     return queue_run_plain(queue, err);
 }
 
-/* priority * 2^44 + order stays below 2^53: exact as a double, which scores are. */
+enum nero_status queue_lead(struct queue *queue, const char *run, uint64_t epoch, uint32_t lease_ms,
+                            struct nero_err *err)
+{
+    return lead(queue, run, epoch, lease_ms, true, err);
+}
+
+enum nero_status queue_lead_hidden(struct queue *queue, const char *run, uint64_t epoch,
+                                   uint32_t lease_ms, struct nero_err *err)
+{
+    return lead(queue, run, epoch, lease_ms, false, err);
+}
+
+enum nero_status queue_stay(struct queue *queue, const char *run, uint64_t epoch,
+                            const struct queue_leader *leader, struct nero_err *err)
+{
+    if (begin(queue, QUEUE_SCRIPT_stay, run, epoch, err) != NERO_OK) {
+        return err->status;
+    }
+    queue_add_cut(queue, leader->name, QUEUE_LEADER_BYTES - 1);
+    queue_add_u64(queue, leader->alive_ms);
+    queue_add_u64(queue, leader->window_bytes);
+    return queue_run_plain(queue, err);
+}
+
+enum nero_status queue_resign(struct queue *queue, const char *run, uint64_t epoch,
+                              struct nero_err *err)
+{
+    if (begin(queue, QUEUE_SCRIPT_resign, run, epoch, err) != NERO_OK) {
+        return err->status;
+    }
+    return queue_run_plain(queue, err);
+}
+
 static enum nero_status add_item(struct queue *queue, const struct queue_item *item,
                                  struct nero_err *err)
 {
     const char *lane = item->numeric_class != NULL ? item->numeric_class : "";
 
-    if (item->priority >= QUEUE_PRIORITIES || item->order >= UINT64_C(1) << 44) {
+    if (item->priority >= QUEUE_PRIORITIES || item->order >> QUEUE_ORDER_BITS != 0) {
         return err_set(err, NERO_INVALID, 0, "submit: priority %u or order %llu is out of range",
                        item->priority, (unsigned long long)item->order);
     }
@@ -76,7 +109,7 @@ static enum nero_status add_item(struct queue *queue, const struct queue_item *i
     queue_add_hash(queue, &item->job);
     queue_add_view(queue, item->envelope);
     queue_add_text(queue, lane);
-    queue_add_u64(queue, ((uint64_t)item->priority << 44) + item->order);
+    queue_add_u64(queue, ((uint64_t)item->priority << QUEUE_ORDER_BITS) + item->order);
     queue_add_i64(queue, item->not_before_ms);
     return NERO_OK;
 }
@@ -204,6 +237,16 @@ enum nero_status queue_pause(struct queue *queue, const char *run, uint64_t epoc
         return err->status;
     }
     queue_add_text(queue, paused ? "1" : "0");
+    return queue_run_plain(queue, err);
+}
+
+enum nero_status queue_limit(struct queue *queue, const char *run, uint64_t epoch, uint32_t most,
+                             struct nero_err *err)
+{
+    if (begin(queue, QUEUE_SCRIPT_limit, run, epoch, err) != NERO_OK) {
+        return err->status;
+    }
+    queue_add_u64(queue, most);
     return queue_run_plain(queue, err);
 }
 

@@ -35,6 +35,7 @@ int cmd_cancel(int argc, char **argv)
     char redis_url[REDIS_FIND_URL_BYTES];
     bool done;
     bool opened = false;
+    struct served_options options = served_defaults();
     enum nero_status status;
     int code = cli_parse(&command, argc, argv, &parsed, &done);
 
@@ -47,8 +48,8 @@ int cmd_cancel(int argc, char **argv)
         queue_open(redis_url, &queue, &err) != NERO_OK) {
         status = err.status;
     } else {
-        status = served_open(&served, store, queue, parsed.arguments[0], QUEUE_LEASE_MS_DEFAULT,
-                             NULL, &err);
+        options.reopen = true; /* cancelled again, with those that were not */
+        status = served_open(&served, store, queue, parsed.arguments[0], &options, NULL, &err);
         opened = status == NERO_OK;
     }
     if (opened) {

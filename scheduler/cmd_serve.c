@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "nero/backlog.h"
 #include "nero/clock.h"
 #include "nero/log.h"
 #include "nero/mem.h"
@@ -16,12 +17,19 @@
 #include "served.h"
 #include "stop.h"
 
-enum { SERVE_ROUND_MS = 250, SERVE_DISCOVER_MS = 2000 };
+enum { SERVE_ROUND_MS = 250, SERVE_DISCOVER_MS = 2000, SERVE_STANDBY_MS = 500 };
 
-/* A run of the store: being led, or left alone (finished, another's, broken). */
+enum serve_state {
+    SERVE_STANDING_BY = 1, /* another leads it, or nobody has been asked yet */
+    SERVE_LEADING,
+    SERVE_SETTLED /* finished, cancelled or broken: left alone */
+};
+
 struct serve_run {
     char name[SLOT_RUN_BYTES];
-    bool leading;
+    enum serve_state state;
+    bool told;             /* that another leads it */
+    int64_t asked_ns;      /* last look whether somebody leads it */
     struct served *served; /* heap: its addresses are borrowed by the search */
 };
 
@@ -30,6 +38,8 @@ struct serve {
     struct queue *queue;
     struct key_pair root;
     uint64_t lease_ms;
+    uint64_t alive_ms;
+    uint64_t window_kib;
     uint32_t count;
     struct serve_run *runs;
     struct join_tokens tokens;
@@ -45,8 +55,7 @@ static bool knows(const struct serve *serve, const char *name)
     return false;
 }
 
-/* A run that cannot be led is told once and left alone: the others go on. */
-static enum nero_status take_run(struct serve *serve, const char *name, struct nero_err *err)
+static enum nero_status add_run(struct serve *serve, const char *name, struct nero_err *err)
 {
     struct serve_run *runs = mem_realloc_array(serve->runs, serve->count + 1, sizeof *runs);
     struct serve_run *run;
@@ -55,24 +64,14 @@ static enum nero_status take_run(struct serve *serve, const char *name, struct n
         return err_set(err, NERO_NO_MEMORY, 0, "no memory for another run");
     }
     serve->runs = runs;
-    run = &runs[serve->count++];
-    memset(run, 0, sizeof *run);
+    run = &runs[serve->count];
+    *run = (struct serve_run){.state = SERVE_STANDING_BY};
     (void)snprintf(run->name, sizeof run->name, "%s", name);
     run->served = mem_calloc(1, sizeof *run->served);
     if (run->served == NULL) {
         return err_set(err, NERO_NO_MEMORY, 0, "no memory to serve run %s", name);
     }
-    if (served_open(run->served, serve->store, serve->queue, name, (uint32_t)serve->lease_ms, NULL,
-                    err) != NERO_OK) {
-        if (err_is_retryable(err->status)) {
-            free(run->served);
-            serve->count--; /* found again by the next discovery */
-            return NERO_OK;
-        }
-        log_failure("serve.left_alone", &(struct log_context){.run = name}, err);
-        return NERO_OK;
-    }
-    run->leading = true;
+    serve->count++;
     return NERO_OK;
 }
 
@@ -90,11 +89,69 @@ static enum nero_status discover(struct serve *serve, struct nero_err *err)
     }
     for (uint32_t i = 0; i < list.count && status == NERO_OK; i++) {
         if (!knows(serve, list.names[i])) {
-            status = take_run(serve, list.names[i], err);
+            status = add_run(serve, list.names[i], err);
         }
     }
     run_list_fini(&list);
     return status;
+}
+
+static void stand_by(struct serve_run *run, const char *why)
+{
+    if (!run->told) {
+        log_line(LOG_INFO, "serve.standby", &(struct log_context){.run = run->name}, "%s", why);
+    }
+    run->state = SERVE_STANDING_BY;
+    run->told = true;
+}
+
+/* What becomes of a run that cannot be served now: others go on with theirs. */
+static void give_up(struct serve_run *run, const struct nero_err *err)
+{
+    if (err->status == NERO_STALE) {
+        run->told = false;
+        stand_by(run, err->message);
+    } else if (err_is_retryable(err->status)) {
+        log_line(LOG_WARN, "serve.waiting", &(struct log_context){.run = run->name}, "%s",
+                 err->message);
+    } else {
+        log_failure("serve.left_alone", &(struct log_context){.run = run->name}, err);
+        run->state = SERVE_SETTLED;
+    }
+}
+
+/* Take the lead of a run, unless another scheduler gives signs of life. */
+static void ask_run(struct serve *serve, struct serve_run *run)
+{
+    struct served_options options = {.lease_ms = (uint32_t)serve->lease_ms,
+                                     .alive_ms = (uint32_t)serve->alive_ms,
+                                     .window_bytes = serve->window_kib * 1024};
+    char leader[QUEUE_LEADER_BYTES];
+    char why[QUEUE_LEADER_BYTES + 32];
+    struct nero_err err;
+    bool alive;
+
+    if (run->asked_ns != 0 &&
+        clock_seconds_since(clock_system(), run->asked_ns) * 1000 < SERVE_STANDBY_MS) {
+        return;
+    }
+    run->asked_ns = clock_mono_ns(clock_system());
+    if (lead_holder(serve->queue, run->name, &alive, leader, &err) != NERO_OK) {
+        give_up(run, &err);
+        return;
+    }
+    if (alive) {
+        (void)snprintf(why, sizeof why, "led by %s; standing by", leader);
+        stand_by(run, why);
+        return;
+    }
+    if (served_open(run->served, serve->store, serve->queue, run->name, &options, NULL, &err) !=
+        NERO_OK) {
+        give_up(run, &err);
+        return;
+    }
+    run->state = SERVE_LEADING;
+    run->told = false;
 }
 
 /* Answer runners that ask for a certificate; a token that was proved is spent. */
@@ -124,17 +181,35 @@ static void tick_run(struct serve *serve, struct serve_run *run)
     struct nero_err err;
 
     if (served_tick(run->served, &err) != NERO_OK) {
-        log_failure("serve.left_alone", &(struct log_context){.run = run->name}, &err);
         served_close(run->served);
-        run->leading = false;
+        give_up(run, &err);
         return;
     }
     enrol(serve, run);
     if (search_finished(run->served->search)) {
         log_line(LOG_INFO, "serve.finished", &(struct log_context){.run = run->name}, "run done");
         served_close(run->served);
-        run->leading = false;
+        run->state = SERVE_SETTLED;
     }
+}
+
+/* One round over all runs. True when none is left to lead or to stand by for. */
+static bool serve_round(struct serve *serve)
+{
+    bool idle = true;
+
+    for (uint32_t i = 0; i < serve->count; i++) {
+        struct serve_run *run = &serve->runs[i];
+
+        if (run->state == SERVE_STANDING_BY) {
+            ask_run(serve, run);
+        }
+        if (run->state == SERVE_LEADING) {
+            tick_run(serve, run);
+        }
+        idle = idle && run->state == SERVE_SETTLED;
+    }
+    return idle;
 }
 
 static enum nero_status serve_loop(struct serve *serve, bool until_idle, struct nero_err *err)
@@ -143,8 +218,6 @@ static enum nero_status serve_loop(struct serve *serve, bool until_idle, struct 
     int64_t discovered_ns = 0;
 
     while (!stop_requested()) {
-        uint32_t leading = 0;
-
         if (discovered_ns == 0 ||
             clock_seconds_since(clock, discovered_ns) * 1000 >= SERVE_DISCOVER_MS) {
             enum nero_status status = discover(serve, err);
@@ -157,13 +230,7 @@ static enum nero_status serve_loop(struct serve *serve, bool until_idle, struct 
             }
             discovered_ns = clock_mono_ns(clock);
         }
-        for (uint32_t i = 0; i < serve->count; i++) {
-            if (serve->runs[i].leading) {
-                tick_run(serve, &serve->runs[i]);
-                leading += serve->runs[i].leading;
-            }
-        }
-        if (until_idle && leading == 0) {
+        if (serve_round(serve) && until_idle) {
             return NERO_OK;
         }
         clock_sleep_ms(clock, SERVE_ROUND_MS);
@@ -196,12 +263,18 @@ int cmd_serve(int argc, char **argv)
     const char *redis = NULL;
     bool until_idle = false;
     bool skip_probe = false;
-    static struct serve serve = {.lease_ms = QUEUE_LEASE_MS_DEFAULT};
+    static struct serve serve = {.lease_ms = QUEUE_LEASE_MS_DEFAULT,
+                                 .alive_ms = LEAD_ALIVE_MS_DEFAULT,
+                                 .window_kib = BACKLOG_WINDOW_BYTES_DEFAULT / 1024};
     const struct options_spec specs[] = {
         CLI_OPTION_STORE(&store),
         CLI_OPTION_REDIS(&redis),
         {"lease-ms", OPTIONS_U64, "MS", "lease of a job without a heartbeat", NULL, &serve.lease_ms,
          3600000},
+        {"takeover-ms", OPTIONS_U64, "MS", "take over from a scheduler that is silent for so long",
+         NULL, &serve.alive_ms, 3600000},
+        {"window-kib", OPTIONS_U64, "KIB", "of job envelopes in Redis; more wait in the store",
+         NULL, &serve.window_kib, 1024 * 1024 * 1024},
         {"until-idle", OPTIONS_FLAG, NULL, "end when no run is left to lead", NULL, &until_idle, 0},
         CLI_OPTION_SKIP_PROBE(&skip_probe),
     };
@@ -211,7 +284,8 @@ int cmd_serve(int argc, char **argv)
         .about =
             "Lead all runs of a store: propose, queue, verify results, close generations. Takes\n"
             "submissions from the store's inbox and enrols remote runners that prove a join\n"
-            "token ('nero-sched keys token'). Runs until stopped; nothing is lost then.",
+            "token ('nero-sched keys token'). Runs until stopped; nothing is lost then. Start a\n"
+            "second one on the same store and Redis, with the same keys, and it stands by.",
         .examples = "  nero-sched serve --redis redis://10.0.0.5:6379/0 --store s3://bucket/nero\n",
         .specs = specs,
         .spec_count = sizeof specs / sizeof specs[0]};
@@ -230,7 +304,7 @@ int cmd_serve(int argc, char **argv)
         status = serve_loop(&serve, until_idle, &err);
     }
     for (uint32_t i = 0; i < serve.count; i++) {
-        if (serve.runs[i].leading) {
+        if (serve.runs[i].state == SERVE_LEADING) {
             served_close(serve.runs[i].served);
         }
         free(serve.runs[i].served);

@@ -65,20 +65,53 @@ static enum nero_status seal_epoch(const struct lead *lead, uint64_t number, con
     return status;
 }
 
-enum nero_status lead_take(struct lead *lead, const char *why, struct nero_err *err)
+static void name_ourselves(struct lead *lead)
+{
+    char host[64] = "";
+
+    (void)gethostname(host, sizeof host - 1);
+    (void)snprintf(lead->name, sizeof lead->name, "%s:%ld", host[0] != 0 ? host : "?",
+                   (long)getpid());
+}
+
+static enum nero_status give_sign_of_life(const struct lead *lead, struct nero_err *err)
+{
+    struct queue_leader leader = {
+        .name = lead->name, .alive_ms = lead->alive_ms, .window_bytes = lead->window_bytes};
+
+    return queue_stay(lead->queue, lead->run, lead->epoch, &leader, err);
+}
+
+/* Tell Redis of our epoch. The server's id is read first: one that restarts in between is noticed
+ * by the next check. */
+static enum nero_status announce(struct lead *lead, struct nero_err *err)
+{
+    char server[QUEUE_SERVER_ID_BYTES];
+    enum nero_status status = queue_server_id(lead->queue, server, err);
+
+    if (status == NERO_OK) {
+        status = queue_lead(lead->queue, lead->run, lead->epoch, lead->lease_ms, err);
+    }
+    if (status == NERO_OK) {
+        status = give_sign_of_life(lead, err);
+    }
+    if (status == NERO_OK) {
+        memcpy(lead->server, server, sizeof server);
+    }
+    return status;
+}
+
+static enum nero_status create_epoch(const struct lead *lead, uint64_t number, const char *why,
+                                     struct nero_err *err)
 {
     char key[LAYOUT_KEY_BYTES];
     struct bytes stored;
-    uint64_t highest;
-    enum nero_status status = highest_epoch(lead, &highest, err);
+    enum nero_status status;
 
-    if (status != NERO_OK) {
-        return status;
-    }
     bytes_init(&stored, ENVELOPE_BYTES_MAX);
-    status = seal_epoch(lead, highest + 1, why, &stored, err);
+    status = seal_epoch(lead, number, why, &stored, err);
     if (status == NERO_OK) {
-        layout_epoch(key, lead->run, highest + 1);
+        layout_epoch(key, lead->run, number);
         status = storage_create_once(lead->store, key, bytes_as_view(&stored), err);
         if (status == NERO_EXISTS) {
             status =
@@ -87,45 +120,92 @@ enum nero_status lead_take(struct lead *lead, const char *why, struct nero_err *
         }
     }
     bytes_fini(&stored);
+    return status;
+}
+
+enum nero_status lead_take(struct lead *lead, const char *why, struct nero_err *err)
+{
+    uint64_t highest;
+    enum nero_status status = highest_epoch(lead, &highest, err);
+
     if (status == NERO_OK) {
-        status = queue_server_id(lead->queue, lead->server, err);
+        status = create_epoch(lead, highest + 1, why, err);
     }
     if (status == NERO_OK) {
-        status = queue_lead(lead->queue, lead->run, highest + 1, lead->lease_ms, err);
+        name_ourselves(lead);
+        lead->epoch = highest + 1; /* ours even if Redis cannot be told now */
+        lead->server[0] = 0;
+        status = announce(lead, err);
     }
     if (status != NERO_OK) {
         return err_wrap(err, "lead run %s", lead->run);
     }
-    lead->epoch = highest + 1;
     log_line(LOG_INFO, "lead.taken", &(struct log_context){.run = lead->run},
              "epoch=%" PRIu64 " why=\"%s\"", lead->epoch, why);
     return NERO_OK;
 }
 
-enum nero_status lead_check(struct lead *lead, bool *restarted, struct nero_err *err)
+static enum nero_status refuse_newer(const struct lead *lead, struct nero_err *err)
 {
-    char server[QUEUE_SERVER_ID_BYTES];
     char key[LAYOUT_KEY_BYTES];
     enum nero_status status;
 
-    *restarted = false;
     layout_epoch(key, lead->run, lead->epoch + 1);
     status = storage_head(lead->store, key, NULL, err);
     if (status == NERO_OK) {
         return err_set(err, NERO_STALE, 0,
-                       "another scheduler leads run %s since epoch %" PRIu64 "; this one stops",
-                       lead->run, lead->epoch + 1);
+                       "another scheduler leads run %s since epoch %" PRIu64 "; this one led epoch "
+                       "%" PRIu64,
+                       lead->run, lead->epoch + 1, lead->epoch);
     }
-    if (status != NERO_NOT_FOUND) {
-        return err_wrap(err, "look for a newer epoch of run %s", lead->run);
+    return status == NERO_NOT_FOUND ? NERO_OK
+                                    : err_wrap(err, "look for a newer epoch of run %s", lead->run);
+}
+
+enum nero_status lead_check(struct lead *lead, bool *lost, struct nero_err *err)
+{
+    char server[QUEUE_SERVER_ID_BYTES];
+    const char *why = "redis restarted";
+    enum nero_status status = refuse_newer(lead, err);
+
+    *lost = false;
+    if (status == NERO_OK) {
+        status = queue_server_id(lead->queue, server, err);
     }
-    status = queue_server_id(lead->queue, server, err);
     if (status != NERO_OK) {
         return status;
     }
-    if (strcmp(server, lead->server) != 0) {
-        status = lead_take(lead, "redis restarted", err);
-        *restarted = status == NERO_OK;
+    if (strcmp(server, lead->server) == 0) {
+        status = give_sign_of_life(lead, err);
+        if (status != NERO_NOT_FOUND) {
+            return status;
+        }
+        why = "redis forgot the run";
     }
+    status = lead_take(lead, why, err);
+    *lost = status == NERO_OK;
     return status;
+}
+
+void lead_resign(struct lead *lead)
+{
+    struct nero_err ignored;
+
+    if (lead->epoch > 0) {
+        (void)queue_resign(lead->queue, lead->run, lead->epoch, &ignored);
+        lead->epoch = 0;
+    }
+}
+
+enum nero_status lead_holder(struct queue *queue, const char *run, bool *alive,
+                             char name[QUEUE_LEADER_BYTES], struct nero_err *err)
+{
+    struct queue_counts counts;
+    enum nero_status status = queue_counts(queue, run, &counts, err);
+
+    *alive = status == NERO_OK && counts.leader[0] != 0;
+    if (*alive) {
+        memcpy(name, counts.leader, sizeof counts.leader);
+    }
+    return status == NERO_NOT_FOUND ? NERO_OK : status;
 }

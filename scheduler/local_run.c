@@ -32,6 +32,7 @@ static enum nero_status start(struct local_run_state *state, struct storage *sto
                               const struct local_run_options *options,
                               char folder[LOCAL_PATH_BYTES], struct nero_err *err)
 {
+    struct served_options served = served_defaults();
     struct local_options local = {.store_url = options->store_url,
                                   .redis_url = options->redis_url,
                                   .run = options->run,
@@ -58,9 +59,11 @@ static enum nero_status start(struct local_run_state *state, struct storage *sto
         }
         local.redis_url = redis_child_url(state->redis);
     }
+    served.lease_ms = (uint32_t)options->lease_ms;
+    served.reopen = true;
     if (queue_open(local.redis_url, &state->queue, err) != NERO_OK ||
-        served_open(&state->served, store, state->queue, options->run, (uint32_t)options->lease_ms,
-                    &state->listener, err) != NERO_OK) {
+        served_open(&state->served, store, state->queue, options->run, &served, &state->listener,
+                    err) != NERO_OK) {
         return err->status;
     }
     state->serving = true;

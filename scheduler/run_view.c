@@ -79,8 +79,8 @@ enum nero_status run_view_open(struct storage *store, const char *run,
     out->lead.run = trust_run(out->trust)->name;
     out->run.record = trust_run(out->trust);
     out->run.record_hash = trust_run_hash(out->trust);
-    if (submission_init(&out->submission, &out->lead, out->trust, err) != NERO_OK ||
-        open_search(out, err) != NERO_OK) {
+    submission_init(&out->submission, &out->lead, out->trust);
+    if (open_search(out, err) != NERO_OK) {
         run_view_close(out);
         return err_wrap(err, "run %s", run);
     }

@@ -16,6 +16,7 @@ static const struct cli_command commands[] = {
     {"status", "where a run stands", cmd_status},
     {"list", "the runs of a store", cmd_list},
     {"watch", "follow a run's events", cmd_watch},
+    {"rebuild", "a run's queue in Redis from the store", cmd_rebuild},
     {"cancel", "end a run's unfinished jobs", cmd_cancel},
     {"plan", "what a preset will cost, before anything is spent", cmd_plan},
     {"doctor", "try a store's and a Redis's promises and their clocks", cmd_doctor},

@@ -66,16 +66,13 @@ static enum nero_status look_job(struct search *search, struct search_job *job,
     return status;
 }
 
-/*
- * Look whether the job was decided before: by an earlier scheduler, or as equal work. A cancelled
- * one is opened again, since whoever opens a search wants it to go on.
- */
+/* Look whether the job was decided before: by an earlier scheduler, or as equal work. */
 enum nero_status search_look_first(struct search *search, struct search_job *job,
                                    struct nero_err *err)
 {
     enum nero_status status = look_job(search, job, err);
 
-    if (status == NERO_CANCELLED) {
+    if (status == NERO_CANCELLED && search->reopen) {
         status = submission_terminate(&search->submission, &job->id, SLOT_REOPENED, "resumed", err);
         return status == NERO_OK ? look_job(search, job, err) : status;
     }
@@ -194,8 +191,11 @@ static enum nero_status open_run(struct search *search, struct nero_err *err)
     struct run_dataset dataset;
 
     if (trust_open(search->lead->store, search->lead->run, search->lead->root, &search->trust,
-                   err) != NERO_OK ||
-        submission_init(&search->submission, search->lead, search->trust, err) != NERO_OK) {
+                   err) != NERO_OK) {
+        return err->status;
+    }
+    submission_init(&search->submission, search->lead, search->trust);
+    if (submission_load(&search->submission, err) != NERO_OK) {
         return err->status;
     }
     record = trust_run(search->trust);
@@ -223,7 +223,7 @@ static enum nero_status open_run(struct search *search, struct nero_err *err)
     return open_lineages(search, err);
 }
 
-enum nero_status search_open(struct lead *lead, const struct search_listener *listener,
+enum nero_status search_open(struct lead *lead, bool reopen, const struct search_listener *listener,
                              struct search **out, struct nero_err *err)
 {
     struct search *search = mem_calloc(1, sizeof *search);
@@ -233,6 +233,7 @@ enum nero_status search_open(struct lead *lead, const struct search_listener *li
     }
     search->lead = lead;
     search->listener = listener;
+    search->reopen = reopen;
     result_init(&search->last_job.look.result);
     if (open_run(search, err) != NERO_OK) {
         search_close(search);
@@ -308,9 +309,9 @@ static enum nero_status publish_jobs(struct search *search, struct search_job *j
     return NERO_OK;
 }
 
-/* Queue the unfinished jobs of a generation. */
-static enum nero_status enqueue_jobs(struct search *search, struct search_job *jobs, uint32_t count,
-                                     struct nero_err *err)
+/* Submit the unfinished jobs of a generation. */
+static enum nero_status submit_jobs(struct search *search, struct search_job *jobs, uint32_t count,
+                                    struct nero_err *err)
 {
     struct hash *ids = mem_calloc(count, sizeof *ids);
     uint32_t open = 0;
@@ -324,7 +325,7 @@ static enum nero_status enqueue_jobs(struct search *search, struct search_job *j
             ids[open++] = jobs[i].id;
         }
     }
-    status = submission_enqueue(&search->submission, ids, open, 0, err);
+    status = submission_record(&search->submission, ids, open, 0, err);
     free(ids);
     return status;
 }
@@ -352,8 +353,7 @@ static enum nero_status propose(struct search *search, struct search_lineage *li
                                       &lineage->proposal.generation, &lineage->proposed_hash, err);
     }
     if (status == NERO_OK) {
-        status =
-            enqueue_jobs(search, lineage->jobs, lineage->proposal.generation.member_count, err);
+        status = submit_jobs(search, lineage->jobs, lineage->proposal.generation.member_count, err);
     }
     if (status != NERO_OK) {
         lineage_close_generation(lineage); /* proposed again by the next tick: the same bytes */
@@ -369,15 +369,20 @@ static enum nero_status propose(struct search *search, struct search_lineage *li
 
 /*
  * One job: Redis tells cheaply whether it is still under way; the chain tells what became of it. A
- * job that Redis forgot and the chain has not decided is queued again; one that Redis gave up on
- * without a slot in the chain is ended there by us.
+ * job that Redis forgot and the chain has not decided waits to be queued again; one that Redis gave
+ * up on without a slot in the chain is ended there by us.
  */
 enum nero_status search_poll(struct search *search, struct search_job *job, struct nero_err *err)
 {
     struct lead *lead = search->lead;
-    enum nero_status status = queue_job_info(lead->queue, lead->run, &job->id, &job->info, err);
-    bool dead = status == NERO_OK && strcmp(job->info.state, "dead") == 0;
+    enum nero_status status;
+    bool dead;
 
+    if (submission_waits(&search->submission, &job->id)) {
+        return NERO_OK;
+    }
+    status = queue_job_info(lead->queue, lead->run, &job->id, &job->info, err);
+    dead = status == NERO_OK && strcmp(job->info.state, "dead") == 0;
     if (status == NERO_OK && !dead) {
         return NERO_OK;
     }
@@ -392,7 +397,8 @@ enum nero_status search_poll(struct search *search, struct search_job *job, stru
             status = look_job(search, job, err);
         }
     } else if (status == NERO_OK && !job->done) {
-        return submission_enqueue(&search->submission, &job->id, 1, 0, err);
+        submission_lost(&search->submission, &job->id);
+        return submission_record(&search->submission, &job->id, 1, 0, err); /* a last job: new */
     }
     if (status == NERO_OK && job->done) {
         status = queue_finish(lead->queue, lead->run, lead->epoch, &job->id, err);
@@ -524,7 +530,7 @@ static enum nero_status start_extension(struct search *search, struct search_lin
                                  &lineage->extension.generation, &lineage->extending_hash, err);
     }
     if (status == NERO_OK) {
-        status = enqueue_jobs(search, lineage->jobs + first, count - first, err);
+        status = submit_jobs(search, lineage->jobs + first, count - first, err);
     }
     if (status == NERO_OK && search->listener != NULL && search->listener->proposed != NULL) {
         search->listener->proposed(search->listener->context, &lineage->extension.generation);
@@ -636,7 +642,7 @@ static bool lineages_finished(const struct search *search)
     return true;
 }
 
-enum nero_status search_tick(struct search *search, struct nero_err *err)
+static enum nero_status tick_jobs(struct search *search, struct nero_err *err)
 {
     if (lineages_finished(search)) {
         return search_last_tick(search, err);
@@ -649,21 +655,16 @@ enum nero_status search_tick(struct search *search, struct nero_err *err)
     return NERO_OK;
 }
 
-enum nero_status search_resubmit(struct search *search, struct nero_err *err)
+enum nero_status search_tick(struct search *search, struct nero_err *err)
 {
-    enum nero_status status = NERO_OK;
+    enum nero_status status = tick_jobs(search, err);
 
-    if (search->last_job.wanted) {
-        return enqueue_jobs(search, &search->last_job, 1, err);
-    }
-    for (uint32_t i = 0; i < search->lineage_count && status == NERO_OK; i++) {
-        struct search_lineage *lineage = &search->lineages[i];
+    return status == NERO_OK ? submission_fill(&search->submission, err) : status;
+}
 
-        if (lineage->open) {
-            status = enqueue_jobs(search, lineage->jobs, waited_for(lineage)->member_count, err);
-        }
-    }
-    return status;
+enum nero_status search_meet(struct search *search, struct nero_err *err)
+{
+    return submission_meet(&search->submission, err);
 }
 
 bool search_finished(const struct search *search)

@@ -33,9 +33,10 @@ struct search_listener {
 
 /*
  * Read the run and where it stands; the lead must be taken. lead and listener are borrowed.
+ * `reopen`: jobs that were cancelled are opened again; else they end the search with cancelled.
  * Errors: not_found, denied, corrupt (a stored record differs from what its inputs give).
  */
-enum nero_status search_open(struct lead *lead, const struct search_listener *listener,
+enum nero_status search_open(struct lead *lead, bool reopen, const struct search_listener *listener,
                              struct search **out, struct nero_err *err);
 void search_close(struct search *search);
 
@@ -46,8 +47,8 @@ uint32_t search_generations(const struct search *search); /* amendments applied 
  */
 enum nero_status search_tick(struct search *search, struct nero_err *err);
 
-/* Queue all unfinished jobs again: after Redis restarted. */
-enum nero_status search_resubmit(struct search *search, struct nero_err *err);
+/* Find out what Redis knows: after it lost its memory. The next ticks queue what it lacks. */
+enum nero_status search_meet(struct search *search, struct nero_err *err);
 
 bool search_finished(const struct search *search);
 

@@ -40,6 +40,7 @@ struct search_lineage {
 struct search {
     struct lead *lead;
     const struct search_listener *listener;
+    bool reopen; /* cancelled jobs */
     struct trust *trust;
     struct submission submission;
     struct grammar grammar;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "nero/backlog.h"
 #include "nero/clock.h"
 #include "nero/log.h"
 
@@ -10,8 +11,15 @@
 
 enum { SERVED_CHECK_MS = 1000 };
 
+struct served_options served_defaults(void)
+{
+    return (struct served_options){.lease_ms = QUEUE_LEASE_MS_DEFAULT,
+                                   .alive_ms = LEAD_ALIVE_MS_DEFAULT,
+                                   .window_bytes = BACKLOG_WINDOW_BYTES_DEFAULT};
+}
+
 enum nero_status served_open(struct served *served, struct storage *store, struct queue *queue,
-                             const char *run, uint32_t lease_ms,
+                             const char *run, const struct served_options *options,
                              const struct search_listener *listener, struct nero_err *err)
 {
     memset(served, 0, sizeof *served);
@@ -25,9 +33,11 @@ enum nero_status served_open(struct served *served, struct storage *store, struc
                                  .run = served->run,
                                  .run_key = &served->run_key,
                                  .root = &served->root,
-                                 .lease_ms = lease_ms};
+                                 .lease_ms = options->lease_ms,
+                                 .alive_ms = options->alive_ms,
+                                 .window_bytes = options->window_bytes};
     if (lead_take(&served->lead, "start", err) != NERO_OK ||
-        search_open(&served->lead, listener, &served->search, err) != NERO_OK) {
+        search_open(&served->lead, options->reopen, listener, &served->search, err) != NERO_OK) {
         served_close(served);
         return err->status;
     }
@@ -38,38 +48,73 @@ void served_close(struct served *served)
 {
     search_close(served->search);
     served->search = NULL;
+    lead_resign(&served->lead);
     key_pair_fini(&served->run_key);
+}
+
+/* After Redis lost its memory: what people had told it, then what it knows of the jobs. */
+static enum nero_status restore(struct served *served, struct nero_err *err)
+{
+    const struct lead *lead = &served->lead;
+    enum nero_status status =
+        queue_pause(lead->queue, served->run, lead->epoch, served->paused, err);
+
+    if (status == NERO_OK) {
+        status = queue_limit(lead->queue, served->run, lead->epoch, served->limit, err);
+    }
+    return status == NERO_OK ? search_meet(served->search, err) : status;
 }
 
 static enum nero_status check(struct served *served, struct nero_err *err)
 {
+    const struct lead *lead = &served->lead;
     struct queue_reaped reaped;
-    bool restarted;
-    enum nero_status status = lead_check(&served->lead, &restarted, err);
+    struct queue_counts counts;
+    bool lost;
+    enum nero_status status = lead_check(&served->lead, &lost, err);
 
-    if (status == NERO_OK && restarted) {
-        status = search_resubmit(served->search, err);
+    if (status == NERO_OK && (lost || served->must_meet)) {
+        served->must_meet = true;
+        status = restore(served, err);
+        served->must_meet = status != NERO_OK;
     }
     if (status == NERO_OK) {
-        status = queue_reap(served->lead.queue, served->run, served->lead.epoch, &reaped, err);
+        status = queue_reap(lead->queue, served->run, lead->epoch, &reaped, err);
+    }
+    if (status == NERO_OK) {
+        status = queue_counts(lead->queue, served->run, &counts, err);
+    }
+    if (status == NERO_OK) {
+        served->paused = counts.paused;
+        served->limit = counts.limit;
+        served->checked_ns = clock_mono_ns(clock_system());
     }
     return status;
 }
 
+static bool is_check_due(const struct served *served)
+{
+    return served->checked_ns == 0 ||
+           clock_seconds_since(clock_system(), served->checked_ns) * 1000 >= SERVED_CHECK_MS;
+}
+
 enum nero_status served_tick(struct served *served, struct nero_err *err)
 {
-    const struct clock_source *clock = clock_system();
-    enum nero_status status = NERO_OK;
+    uint64_t epoch = served->lead.epoch;
+    enum nero_status status = is_check_due(served) ? check(served, err) : NERO_OK;
 
-    if (served->checked_ns == 0 ||
-        clock_seconds_since(clock, served->checked_ns) * 1000 >= SERVED_CHECK_MS) {
-        status = check(served, err);
-        if (status == NERO_OK) {
-            served->checked_ns = clock_mono_ns(clock);
-        }
-    }
     if (status == NERO_OK) {
+        epoch = served->lead.epoch;
         status = search_tick(served->search, err);
+    }
+    if (status == NERO_NOT_FOUND) { /* Redis forgot the run since the check? */
+        struct nero_err reason = *err;
+
+        status = check(served, err);
+        if (status == NERO_OK && served->lead.epoch == epoch) {
+            *err = reason; /* no: something else is not there */
+            return reason.status;
+        }
     }
     if (status != NERO_OK && err_is_retryable(status)) {
         log_line(LOG_WARN, "serve.waiting", &(struct log_context){.run = served->run},

@@ -14,6 +14,14 @@
 #include "lead.h"
 #include "search.h"
 
+struct served_options {
+    uint32_t lease_ms;
+    uint32_t alive_ms;     /* silent for so long: those that stand by take over */
+    uint64_t window_bytes; /* of envelopes in Redis */
+    bool reopen;           /* cancelled jobs: search_open */
+};
+struct served_options served_defaults(void);
+
 struct served {
     char run[SLOT_RUN_BYTES];
     struct key_pair run_key;
@@ -21,12 +29,16 @@ struct served {
     struct lead lead;
     struct search *search;
     int64_t checked_ns; /* last look at leadership and leases */
+    bool must_meet;     /* Redis lost its memory: what it knows has to be found out */
+    bool paused;        /* as Redis last told: told to it again when it forgets */
+    uint32_t limit;
 };
 
 /* Take the lead and open the search. store, queue and listener are borrowed for its life. */
 enum nero_status served_open(struct served *served, struct storage *store, struct queue *queue,
-                             const char *run, uint32_t lease_ms,
+                             const char *run, const struct served_options *options,
                              const struct search_listener *listener, struct nero_err *err);
+/* Others may take over at once. */
 void served_close(struct served *served);
 
 /*

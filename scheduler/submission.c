@@ -8,107 +8,28 @@
 #include "nero/chain.h"
 #include "nero/job.h"
 #include "nero/layout.h"
+#include "nero/log.h"
 #include "nero/mem.h"
 #include "nero/run.h"
 
-static enum nero_status remember(struct submission *submission, const struct hash *job,
-                                 uint64_t order, uint32_t priority, struct nero_err *err)
+void submission_init(struct submission *submission, struct lead *lead, struct trust *trust)
 {
-    if (submission->entry_count == submission->entry_capacity) {
-        size_t capacity = submission->entry_capacity == 0 ? 64 : submission->entry_capacity * 2;
-        struct submission_entry *entries =
-            mem_realloc_array(submission->entries, capacity, sizeof *entries);
-
-        if (entries == NULL) {
-            return err_set(err, NERO_NO_MEMORY, 0, "no memory for %zu submitted jobs", capacity);
-        }
-        submission->entries = entries;
-        submission->entry_capacity = capacity;
-    }
-    submission->entries[submission->entry_count++] =
-        (struct submission_entry){.job = *job, .order = order, .priority = priority};
-    return NERO_OK;
+    *submission = (struct submission){.lead = lead, .trust = trust};
 }
 
-static const struct submission_entry *find_entry(const struct submission *submission,
-                                                 const struct hash *job)
+enum nero_status submission_load(struct submission *submission, struct nero_err *err)
 {
-    for (size_t i = submission->entry_count; i > 0; i--) {
-        if (hash_equal(&submission->entries[i - 1].job, job)) {
-            return &submission->entries[i - 1];
-        }
-    }
-    return NULL;
-}
+    const struct lead *lead = submission->lead;
+    enum nero_status status =
+        backlog_open(lead->store, submission->trust, &submission->backlog, err);
 
-static enum nero_status remember_batch(struct submission *submission, const struct run_batch *batch,
-                                       struct nero_err *err)
-{
-    enum nero_status status = NERO_OK;
-
-    for (uint32_t i = 0; i < batch->count && status == NERO_OK; i++) {
-        status = remember(submission, &batch->jobs[i].job, batch->number * RUN_BATCH_JOBS_MAX + i,
-                          batch->jobs[i].priority, err);
-    }
-    return status;
-}
-
-/* Read batch `number`; not_found at the end of the dense sequence. */
-static enum nero_status load_batch(struct submission *submission, uint64_t number,
-                                   struct nero_err *err)
-{
-    char key[LAYOUT_KEY_BYTES];
-    struct bytes stored;
-    struct bytes_view payload;
-    struct run_batch batch;
-    enum nero_status status;
-
-    layout_batch(key, submission->lead->run, number);
-    bytes_init(&stored, ENVELOPE_BYTES_MAX);
-    status = storage_get(submission->lead->store, key, &stored, NULL, err);
-    if (status == NERO_OK) {
-        status = trust_open_run_envelope(submission->trust, bytes_as_view(&stored), ENVELOPE_BATCH,
-                                         &payload, err);
-    }
-    if (status == NERO_OK) {
-        status = run_batch_decode(payload, &batch, err);
-        if (status == NERO_OK) {
-            status = remember_batch(submission, &batch, err);
-            run_batch_fini(&batch);
-        }
-    }
-    bytes_fini(&stored);
-    if (status != NERO_OK) {
-        return err_wrap(err, "submission batch %" PRIu64, number);
-    }
-    return NERO_OK;
-}
-
-enum nero_status submission_init(struct submission *submission, struct lead *lead,
-                                 struct trust *trust, struct nero_err *err)
-{
-    enum nero_status status;
-
-    memset(submission, 0, sizeof *submission);
-    submission->lead = lead;
-    submission->trust = trust;
-    do {
-        status = load_batch(submission, submission->next_batch, err);
-        submission->next_batch += status == NERO_OK;
-    } while (status == NERO_OK);
-    if (status != NERO_NOT_FOUND) {
-        submission_fini(submission);
-        return status;
-    }
-    return NERO_OK;
+    return status == NERO_OK ? submission_meet(submission, err) : status;
 }
 
 void submission_fini(struct submission *submission)
 {
-    free(submission->entries);
-    submission->entries = NULL;
-    submission->entry_count = 0;
-    submission->entry_capacity = 0;
+    backlog_close(submission->backlog);
+    submission->backlog = NULL;
 }
 
 enum nero_status submission_publish(struct submission *submission, struct bytes_view spec,
@@ -141,102 +62,59 @@ enum nero_status submission_publish(struct submission *submission, struct bytes_
     return status == NERO_OK ? NERO_OK : err_wrap(err, "publish a job");
 }
 
-static bool is_in(const struct run_batch_job *jobs, uint32_t count, const struct hash *job)
+enum nero_status submission_record(struct submission *submission, const struct hash *jobs,
+                                   uint32_t count, uint32_t priority, struct nero_err *err)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        if (hash_equal(&jobs[i].job, job)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Write the next batch with those of `jobs` that are in none. Nothing to record: nothing written.
- */
-static enum nero_status record_batch(struct submission *submission, const struct hash *jobs,
-                                     uint32_t count, uint32_t priority, struct nero_err *err)
-{
-    const struct lead *lead = submission->lead;
-    struct run_batch_job *fresh = mem_calloc(count, sizeof *fresh);
-    struct run_batch batch = {.number = submission->next_batch, .jobs = fresh};
-    char key[LAYOUT_KEY_BYTES];
-    struct bytes payload;
-    struct bytes stored;
-    enum nero_status status = NERO_OK;
-
-    if (fresh == NULL) {
-        return err_set(err, NERO_NO_MEMORY, 0, "no memory for a batch of %" PRIu32 " jobs", count);
-    }
-    (void)snprintf(batch.run, sizeof batch.run, "%s", lead->run);
-    for (uint32_t i = 0; i < count; i++) {
-        if (find_entry(submission, &jobs[i]) == NULL && !is_in(fresh, batch.count, &jobs[i])) {
-            fresh[batch.count++] = (struct run_batch_job){.job = jobs[i], .priority = priority};
-        }
-    }
-    bytes_init(&payload, ENVELOPE_BYTES_MAX);
-    bytes_init(&stored, ENVELOPE_BYTES_MAX);
-    if (batch.count > 0) {
-        layout_batch(key, lead->run, batch.number);
-        status = run_batch_encode(&batch, &payload, err);
-        if (status == NERO_OK) {
-            status =
-                envelope_seal(ENVELOPE_BATCH, bytes_as_view(&payload), lead->run_key, &stored, err);
-        }
-        if (status == NERO_OK) {
-            status = storage_create_once(lead->store, key, bytes_as_view(&stored), err);
-        }
-        if (status == NERO_EXISTS) {
-            status =
-                err_set(err, NERO_STALE, 0, "another scheduler wrote batch %" PRIu64, batch.number);
-        }
-        if (status == NERO_OK) {
-            status = remember_batch(submission, &batch, err);
-            submission->next_batch++;
-        }
-    }
-    bytes_fini(&payload);
-    bytes_fini(&stored);
-    free(fresh);
-    return status;
-}
-
-/* Queue one recorded job with the envelope as the bucket has it. */
-static enum nero_status queue_one(struct submission *submission, const struct hash *job,
-                                  struct nero_err *err)
-{
-    const struct lead *lead = submission->lead;
-    const struct submission_entry *entry = find_entry(submission, job);
-    const char *numeric_class = trust_run(submission->trust)->numeric_class;
-    char key[LAYOUT_KEY_BYTES];
-    struct queue_item item = {.job = *job, .numeric_class = numeric_class};
-    struct bytes stored;
+    struct run_batch_job *items = mem_calloc(count, sizeof *items);
     enum nero_status status;
 
-    layout_spec(key, lead->run, job);
-    bytes_init(&stored, JOB_BYTES_MAX + ENVELOPE_OVERHEAD_MAX);
-    status = storage_get(lead->store, key, &stored, NULL, err);
-    if (status == NERO_OK) {
-        item.envelope = bytes_as_view(&stored);
-        item.order = entry->order;
-        item.priority = entry->priority;
-        status = queue_submit(lead->queue, lead->run, lead->epoch, &item, 1, NULL, err);
+    if (items == NULL) {
+        return err_set(err, NERO_NO_MEMORY, 0, "no memory for %" PRIu32 " jobs", count);
     }
-    bytes_fini(&stored);
+    for (uint32_t i = 0; i < count; i++) {
+        items[i] = (struct run_batch_job){.job = jobs[i], .priority = priority};
+    }
+    status = backlog_record(submission->backlog, submission->lead->run_key, items, count, err);
+    free(items);
+    return status == NERO_OK ? NERO_OK : err_wrap(err, "submit jobs");
+}
+
+enum nero_status submission_meet(struct submission *submission, struct nero_err *err)
+{
+    const struct lead *lead = submission->lead;
+    uint32_t removed;
+    enum nero_status status =
+        backlog_meet(submission->backlog, lead->queue, lead->epoch, &removed, err);
+
+    if (status == NERO_OK) {
+        log_line(LOG_INFO, "queue.met", &(struct log_context){.run = lead->run},
+                 "jobs=%zu missing=%" PRIu64 " removed=%" PRIu32,
+                 backlog_count(submission->backlog), backlog_waiting(submission->backlog), removed);
+    }
     return status;
 }
 
-enum nero_status submission_enqueue(struct submission *submission, const struct hash *jobs,
-                                    uint32_t count, uint32_t priority, struct nero_err *err)
+enum nero_status submission_fill(struct submission *submission, struct nero_err *err)
 {
-    enum nero_status status = NERO_OK;
+    const struct lead *lead = submission->lead;
+    struct backlog_fill fill = {.run = lead->run,
+                                .epoch = lead->epoch,
+                                .window_bytes = lead->window_bytes,
+                                .lease_ms = lead->lease_ms};
 
-    if (count > 0) {
-        status = record_batch(submission, jobs, count, priority, err);
-    }
-    for (uint32_t i = 0; i < count && status == NERO_OK; i++) {
-        status = queue_one(submission, &jobs[i], err);
-    }
-    return status == NERO_OK ? NERO_OK : err_wrap(err, "submit jobs");
+    return backlog_fill(submission->backlog, lead->queue, &fill, NULL, err);
+}
+
+bool submission_waits(const struct submission *submission, const struct hash *job)
+{
+    const struct backlog_entry *entry = backlog_find(submission->backlog, job);
+
+    return entry != NULL && entry->state == BACKLOG_WAITING;
+}
+
+void submission_lost(struct submission *submission, const struct hash *job)
+{
+    backlog_note_lost(submission->backlog, job);
 }
 
 /* Open the chain of a job from what the bucket holds. */
@@ -303,6 +181,18 @@ static enum nero_status index_result(struct submission *submission, const struct
                                     : status;
 }
 
+static void note(struct backlog *backlog, const struct hash *job, const struct chain *chain,
+                 const struct submission_look *look)
+{
+    const struct chain_entry *tail = chain_tail(chain);
+
+    if (look->state == SUBMISSION_OPEN) {
+        backlog_note_open(backlog, job, tail != NULL && !tail->by_scheduler);
+    } else {
+        backlog_note_done(backlog, job);
+    }
+}
+
 enum nero_status submission_look(struct submission *submission, const struct hash *job,
                                  struct submission_look *out, struct nero_err *err)
 {
@@ -318,6 +208,9 @@ enum nero_status submission_look(struct submission *submission, const struct has
     }
     if (status == NERO_OK) {
         status = index_result(submission, job, chain, err);
+    }
+    if (status == NERO_OK && submission->backlog != NULL) {
+        note(submission->backlog, job, chain, out);
     }
     chain_close(chain);
     bytes_fini(&envelope);

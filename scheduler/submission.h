@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "nero/backlog.h"
 #include "nero/queue.h"
 #include "nero/result.h"
 #include "nero/slot.h"
@@ -17,36 +18,38 @@
 
 #include "lead.h"
 
-/* A job that entered the queue before: its place in the order of all submissions. */
-struct submission_entry {
-    struct hash job;
-    uint64_t order;
-    uint32_t priority;
-};
-
 struct submission {
-    struct lead *lead;   /* borrowed: store, queue, run, key and epoch */
-    struct trust *trust; /* borrowed */
-    uint64_t next_batch;
-    struct submission_entry *entries;
-    size_t entry_count;
-    size_t entry_capacity;
+    struct lead *lead;       /* borrowed: store, queue, run, key and epoch */
+    struct trust *trust;     /* borrowed */
+    struct backlog *backlog; /* NULL for those who only look */
 };
 
-/* Read the run's batches. `submission` is the caller's; submission_fini frees what it holds. */
-enum nero_status submission_init(struct submission *submission, struct lead *lead,
-                                 struct trust *trust, struct nero_err *err);
+/* For looking. `submission` is the caller's; submission_fini frees what it holds. */
+void submission_init(struct submission *submission, struct lead *lead, struct trust *trust);
 void submission_fini(struct submission *submission);
+
+/* For the leader: read what was submitted, and what of it Redis knows. */
+enum nero_status submission_load(struct submission *submission, struct nero_err *err);
 
 /* Sign the job and put it where its id says; written before: the same bytes, ok. */
 enum nero_status submission_publish(struct submission *submission, struct bytes_view spec,
                                     struct bytes_view genotype, struct hash *job,
                                     struct nero_err *err);
 
-/* Record the jobs that are in no batch yet in a new one, then queue all of them (known ones stay as
- * they are). */
-enum nero_status submission_enqueue(struct submission *submission, const struct hash *jobs,
-                                    uint32_t count, uint32_t priority, struct nero_err *err);
+/* Record the jobs that are in no batch yet in the next one; submission_fill queues them. */
+enum nero_status submission_record(struct submission *submission, const struct hash *jobs,
+                                   uint32_t count, uint32_t priority, struct nero_err *err);
+
+/* Redis lost its memory, or nobody knows what it holds: see backlog_meet. */
+enum nero_status submission_meet(struct submission *submission, struct nero_err *err);
+
+/* Queue what waits as far as the window goes. Errors: not_found when Redis forgot the run. */
+enum nero_status submission_fill(struct submission *submission, struct nero_err *err);
+
+/* Not in Redis, and rightly so: it waits for room there. */
+bool submission_waits(const struct submission *submission, const struct hash *job);
+/* Redis does not know it and its chain has not ended. */
+void submission_lost(struct submission *submission, const struct hash *job);
 
 enum submission_state {
     SUBMISSION_OPEN = 1,   /* no terminal slot */

@@ -7,10 +7,15 @@ if not epoch then
 end
 local now, ttl = tick()
 sweep(now, 5, 100)
-if redis.call('HGET', META, 'paused') == '1' then
+local meta = redis.call('HMGET', META, 'paused', 'counter', 'limit')
+if meta[1] == '1' then
     return {'none', 'the run is paused'}
 end
-local counter = tonumber(redis.call('HGET', META, 'counter')) + 1
+local limit = tonumber(meta[3] or '0')
+if limit > 0 and redis.call('ZCARD', LEASE) >= limit then
+    return {'none', 'as many jobs are under way as the run may have'}
+end
+local counter = tonumber(meta[2]) + 1
 if counter > 4294967295 then
     return {'full'} -- the leader must raise the epoch
 end

@@ -1,5 +1,7 @@
--- ok <epoch> <ready> <delayed> <leased> <dead> <parked> <runners> <paused> <now> <bytes> | unknown
-local meta = redis.call('HMGET', META, 'epoch', 'paused', 'bytes')
+-- ok <epoch> <ready> <delayed> <leased> <dead> <parked> <runners> <paused> <now> <bytes> <leader>
+-- <window> <limit> <failed> <preempted> <lost> | unknown
+local meta = redis.call('HMGET', META, 'epoch', 'paused', 'bytes', 'leader', 'leader_until',
+    'window', 'limit', 'failed', 'preempted', 'lost')
 if not meta[1] then
     return {'unknown'}
 end
@@ -8,7 +10,9 @@ local ready = redis.call('ZCARD', READY)
 for _, lane in ipairs(redis.call('SMEMBERS', LANES)) do
     ready = ready + redis.call('ZCARD', lane_key(lane))
 end
+local leader = meta[5] and tonumber(meta[5]) > now and meta[4] or ''
 return {'ok', meta[1], text(ready), text(redis.call('ZCARD', DELAY)),
     text(redis.call('ZCARD', LEASE)), text(redis.call('ZCARD', DEAD)),
     text(redis.call('ZCARD', PARKED)), text(redis.call('ZCOUNT', RUNNERS, text(now), '+inf')),
-    meta[2], text(now), meta[3]}
+    meta[2], text(now), meta[3], leader, meta[6] or '0', meta[7] or '0', meta[8] or '0',
+    meta[9] or '0', meta[10] or '0'}

@@ -20,6 +20,7 @@ if job[5] == 'cancel' then
     return {'ok', '0'}
 end
 local failed = redis.call('HINCRBY', key, 'nf', 1)
+redis.call('HINCRBY', META, 'failed', 1)
 redis.call('HSET', key, 'tok', token, 'nonce', '', 'past', token .. nonce, 'ctl', '', 'reason',
     ARGV[5])
 if ARGV[4] == '1' or failed >= FAILURES_MAX then

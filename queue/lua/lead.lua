@@ -1,4 +1,4 @@
--- ARGV: epoch, lease_ms.  ok | stale <stored epoch>
+-- ARGV: epoch, lease_ms, '1' for runners to find the run.  ok | stale <stored epoch>
 local stored = redis.call('HGET', META, 'epoch')
 if stored then
     local refused = lead(ARGV[1])
@@ -10,7 +10,9 @@ else
     redis.call('HSET', META, 'schema', '1', 'epoch', ARGV[1], 'counter', '0', 'lease_ms', ARGV[2],
         'paused', '0', 'bytes', '0')
 end
-redis.call('SADD', RUNS, RUN)
+if ARGV[3] == '1' then
+    redis.call('SADD', RUNS, RUN)
+end
 tick()
 if stored ~= ARGV[1] then
     event('lead', '', '', 'epoch ' .. ARGV[1])

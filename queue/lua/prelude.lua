@@ -147,6 +147,7 @@ local function expire(id, now)
         return 'cancelled'
     end
     local lost = redis.call('HINCRBY', key, 'nl', 1)
+    redis.call('HINCRBY', META, 'lost', 1)
     if lost >= LOST_MAX then
         local why = 'lost its lease ' .. text(lost) .. ' times without progress'
         redis.call('HSET', key, 'st', 'parked', 'ctl', '', 'reason', why)

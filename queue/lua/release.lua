@@ -19,6 +19,7 @@ if job[5] == 'cancel' then
     return {'ok'}
 end
 redis.call('HINCRBY', key, 'np', 1)
+redis.call('HINCRBY', META, 'preempted', 1)
 redis.call('HSET', key, 'tok', token, 'nonce', '', 'past', token .. nonce, 'reason', ARGV[4])
 to_ready(id)
 event('released', id, job[4], ARGV[4])

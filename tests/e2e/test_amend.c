@@ -137,7 +137,7 @@ static void expect_refused(enum nero_status wanted)
     struct run_view view;
     struct nero_err err;
 
-    assert_int_equal(search_open(&lead, NULL, &search, &err), wanted);
+    assert_int_equal(search_open(&lead, false, NULL, &search, &err), wanted);
     assert_non_null(strstr(err.message, "/amend/"));
     assert_int_equal(run_view_open(world.run.store, world.run.name, lead.root, &view, &err),
                      wanted);
@@ -248,7 +248,7 @@ static void search_to_the_end(struct queue *queue)
     struct nero_err err;
 
     if (lead_take(&lead, "start", &err) != NERO_OK ||
-        search_open(&lead, NULL, &search, &err) != NERO_OK) {
+        search_open(&lead, false, NULL, &search, &err) != NERO_OK) {
         fail_msg("%s", err.message);
     }
     assert_int_equal(search_generations(search), GENERATIONS);

@@ -190,12 +190,14 @@ static void search_to_the_end(struct queue *queue)
                         .queue = queue,
                         .run = world.run.name,
                         .run_key = &world.run.run_key,
-                        .lease_ms = 1000};
+                        .lease_ms = 1000,
+                        .alive_ms = 1000,
+                        .window_bytes = BACKLOG_WINDOW_BYTES_DEFAULT};
     struct search *search;
     struct nero_err err;
 
     if (lead_take(&lead, "start", &err) != NERO_OK ||
-        search_open(&lead, NULL, &search, &err) != NERO_OK) {
+        search_open(&lead, false, NULL, &search, &err) != NERO_OK) {
         fail_msg("%s", err.message);
     }
     for (int i = 0; i < 10 * GENERATIONS && !search_finished(search); i++) {

@@ -29,6 +29,7 @@
 enum {
     QUEUE_PRIORITIES = 512, /* 0 first */
     QUEUE_RUNNER_BYTES = 64,
+    QUEUE_LEADER_BYTES = 128,
     QUEUE_REASON_BYTES = 200,
     QUEUE_LEASE_MS_DEFAULT = 30000,
     QUEUE_FAILURES_MAX = 3,    /* failed for cause: then dead */
@@ -80,6 +81,25 @@ enum queue_control {
 enum nero_status queue_lead(struct queue *queue, const char *run, uint64_t epoch, uint32_t lease_ms,
                             struct nero_err *err);
 
+/* A run that no runner finds: to rebuild a queue beside the live one and compare. */
+enum nero_status queue_lead_hidden(struct queue *queue, const char *run, uint64_t epoch,
+                                   uint32_t lease_ms, struct nero_err *err);
+
+/*
+ * A sign of life of the leader, for those that stand by: liveness and no more, the bucket decides
+ * who leads. queue_counts tells the name until `alive_ms` have passed without another sign, or
+ * until the leader resigns.
+ */
+struct queue_leader {
+    const char *name; /* borrowed */
+    uint32_t alive_ms;
+    uint64_t window_bytes; /* told to readers */
+};
+enum nero_status queue_stay(struct queue *queue, const char *run, uint64_t epoch,
+                            const struct queue_leader *leader, struct nero_err *err);
+enum nero_status queue_resign(struct queue *queue, const char *run, uint64_t epoch,
+                              struct nero_err *err);
+
 struct queue_item {
     struct hash job;
     struct bytes_view envelope; /* the signed job, as stored in the bucket */
@@ -115,6 +135,10 @@ enum nero_status queue_reap(struct queue *queue, const char *run, uint64_t epoch
 enum nero_status queue_retry(struct queue *queue, const char *run, uint64_t epoch,
                              const struct hash *job, uint32_t *count, struct nero_err *err);
 enum nero_status queue_pause(struct queue *queue, const char *run, uint64_t epoch, bool paused,
+                             struct nero_err *err);
+
+/* At most `most` jobs are leased at once; claims find nothing above it. 0: any number. */
+enum nero_status queue_limit(struct queue *queue, const char *run, uint64_t epoch, uint32_t most,
                              struct nero_err *err);
 
 /* Leased jobs' runners hear `what` (QUEUE_CHECKPOINT_NOW, once; QUEUE_DRAIN) at their next beat; a
@@ -205,6 +229,11 @@ struct queue_counts {
     uint64_t envelope_bytes; /* of all jobs known: what the leader's window limits */
     bool paused;
     int64_t redis_ms;
+    char leader[QUEUE_LEADER_BYTES]; /* "": nobody gives signs of life */
+    uint64_t window_bytes;           /* the leader's; 0: not told yet */
+    uint32_t limit;                  /* of leased jobs; 0: none */
+    /* Since Redis knows the run, over all jobs: failed for a cause, given back, leases lost. */
+    uint64_t failed, preempted, lost;
 };
 /* Errors (these readers too): not_found when Redis does not know the run. */
 enum nero_status queue_counts(struct queue *queue, const char *run, struct queue_counts *out,
@@ -231,6 +260,20 @@ typedef enum nero_status queue_each_job_fn(void *context, const struct hash *job
 enum nero_status queue_list(struct queue *queue, const char *run, const char *state,
                             uint32_t count_max, queue_each_job_fn *each, void *context,
                             struct nero_err *err);
+
+/* Every job that Redis knows, in no order; one may come twice. */
+struct queue_job {
+    struct hash job;
+    char state[16];
+    char numeric_class[JOB_CLASS_BYTES];
+    uint32_t priority;
+    uint64_t order;
+    struct bytes_view envelope; /* empty unless asked for */
+};
+typedef enum nero_status queue_each_entry_fn(void *context, const struct queue_job *job,
+                                             struct nero_err *err);
+enum nero_status queue_jobs(struct queue *queue, const char *run, bool envelopes,
+                            queue_each_entry_fn *each, void *context, struct nero_err *err);
 
 /* Runners that announced themselves and are not overdue; lanes that hold ready jobs ("" = any). */
 struct queue_runner {

@@ -1,0 +1,7 @@
+-- ARGV: epoch.  ok | stale | unknown
+local refused = lead(ARGV[1])
+if refused then
+    return refused
+end
+redis.call('HDEL', META, 'leader', 'leader_until')
+return {'ok'}
