@@ -10,7 +10,7 @@
 #include "redis_find.h"
 #include "run_view.h"
 
-enum { STATUS_LANES_MAX = 32 };
+enum { STATUS_LANES_MAX = 32, STATUS_GIVEN_UP_MAX = 20 };
 
 /* A lane: ready jobs that want one numeric class ("": any), and the runners that could take them.
  */
@@ -20,11 +20,19 @@ struct status_lane {
     uint32_t runners;
 };
 
-/* The queue's side of a run. Lanes beyond STATUS_LANES_MAX are left out. */
+/* A job that the queue gave up on: dead or parked. */
+struct status_given_up {
+    struct hash job;
+    struct queue_job_info info;
+};
+
+/* The queue's side of a run. Lanes and jobs beyond the limits are left out. */
 struct status_queue {
     struct queue_counts counts;
     uint32_t lane_count;
     struct status_lane lanes[STATUS_LANES_MAX];
+    uint32_t given_up_count;
+    struct status_given_up given_up[2 * STATUS_GIVEN_UP_MAX];
 };
 
 static enum nero_status note_lane(void *context, const char *numeric_class, uint64_t ready,
@@ -58,6 +66,57 @@ static enum nero_status note_runner(void *context, const struct queue_runner *ru
     return NERO_OK;
 }
 
+static enum nero_status note_given_up(void *context, const struct hash *job, struct nero_err *err)
+{
+    struct status_queue *queue = context;
+
+    (void)err;
+    queue->given_up[queue->given_up_count++].job = *job;
+    return NERO_OK;
+}
+
+/* Dead and parked jobs with their reasons; one that was retried meanwhile is left out. */
+static enum nero_status read_given_up(struct queue *queue, const char *run,
+                                      struct status_queue *out, struct nero_err *err)
+{
+    uint32_t kept = 0;
+
+    if (queue_list(queue, run, "dead", STATUS_GIVEN_UP_MAX, note_given_up, out, err) != NERO_OK ||
+        queue_list(queue, run, "parked", STATUS_GIVEN_UP_MAX, note_given_up, out, err) != NERO_OK) {
+        return err->status;
+    }
+    for (uint32_t i = 0; i < out->given_up_count; i++) {
+        struct status_given_up job = out->given_up[i];
+        enum nero_status status = queue_job_info(queue, run, &job.job, &job.info, err);
+
+        if (status == NERO_OK) {
+            out->given_up[kept++] = job;
+        } else if (status != NERO_NOT_FOUND) {
+            return status;
+        }
+    }
+    out->given_up_count = kept;
+    return NERO_OK;
+}
+
+static json_t *given_up_json(const struct status_queue *queue)
+{
+    json_t *jobs = json_array();
+
+    for (uint32_t i = 0; i < queue->given_up_count; i++) {
+        const struct status_given_up *job = &queue->given_up[i];
+        char hex[HASH_HEX_BYTES];
+
+        hash_to_hex(hex, &job->job);
+        (void)json_array_append_new(
+            jobs,
+            json_pack("{s:s, s:s, s:s, s:i, s:i, s:i}", "job", hex, "state", job->info.state,
+                      "reason", job->info.reason, "failed", (int)job->info.failures, "preempted",
+                      (int)job->info.preemptions, "lost", (int)job->info.lost_leases));
+    }
+    return jobs;
+}
+
 static json_t *lanes_json(const struct status_queue *queue)
 {
     json_t *lanes = json_array();
@@ -73,11 +132,15 @@ static json_t *lanes_json(const struct status_queue *queue)
 
 static json_t *counts_json(const struct queue_counts *counts)
 {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "epoch", (json_int_t)counts->epoch,
-                     "ready", (json_int_t)counts->ready, "delayed", (json_int_t)counts->delayed,
-                     "leased", (json_int_t)counts->leased, "dead", (json_int_t)counts->dead,
-                     "parked", (json_int_t)counts->parked, "runners", (json_int_t)counts->runners,
-                     "paused", (int)counts->paused);
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:s, s:I, s:I, s:I, s:I, s:I}",
+                     "epoch", (json_int_t)counts->epoch, "ready", (json_int_t)counts->ready,
+                     "delayed", (json_int_t)counts->delayed, "leased", (json_int_t)counts->leased,
+                     "dead", (json_int_t)counts->dead, "parked", (json_int_t)counts->parked,
+                     "runners", (json_int_t)counts->runners, "paused", (int)counts->paused,
+                     "leader", counts->leader, "max_in_flight", (json_int_t)counts->limit, "failed",
+                     (json_int_t)counts->failed, "preempted", (json_int_t)counts->preempted, "lost",
+                     (json_int_t)counts->lost, "envelope_bytes",
+                     (json_int_t)counts->envelope_bytes);
 }
 
 static void print_counts(const struct queue_counts *counts)
@@ -86,10 +149,27 @@ static void print_counts(const struct queue_counts *counts)
                  " leased, %" PRIu64 " dead, %" PRIu64 " parked, %" PRIu64 " runners%s\n",
                  counts->epoch, counts->ready, counts->delayed, counts->leased, counts->dead,
                  counts->parked, counts->runners, counts->paused ? ", paused" : "");
-    if (counts->parked > 0) {
-        (void)printf("parked jobs lost their lease %d times without progress; look at the runners' "
-                     "logs\n",
-                     QUEUE_LOST_LEASES_MAX);
+    (void)printf("since Redis knows the run: %" PRIu64 " failed for a cause, %" PRIu64
+                 " preempted, %" PRIu64 " leases lost\n",
+                 counts->failed, counts->preempted, counts->lost);
+    if (counts->limit > 0) {
+        (void)printf("at most %" PRIu32 " jobs are under way at once\n", counts->limit);
+    }
+    (void)printf("scheduler: %s\n",
+                 counts->leader[0] != 0 ? counts->leader : "none gives a sign of life");
+}
+
+static void print_given_up(const struct status_queue *queue)
+{
+    for (uint32_t i = 0; i < queue->given_up_count; i++) {
+        const struct status_given_up *job = &queue->given_up[i];
+        char hex[HASH_HEX_BYTES];
+
+        hash_to_hex(hex, &job->job);
+        (void)printf("%s: job %.12s: %s (failed %" PRIu32 ", preempted %" PRIu32 ", lost %" PRIu32
+                     ")\n",
+                     job->info.state, hex, job->info.reason, job->info.failures,
+                     job->info.preemptions, job->info.lost_leases);
     }
 }
 
@@ -125,7 +205,8 @@ static bool read_queue(const char *redis, const char *run, const char *url,
               queue_open(redis_url, &queue, &err) == NERO_OK &&
               queue_counts(queue, run, &out->counts, &err) == NERO_OK &&
               queue_lanes(queue, run, note_lane, out, &err) == NERO_OK &&
-              queue_runners(queue, run, note_runner, out, &err) == NERO_OK;
+              queue_runners(queue, run, note_runner, out, &err) == NERO_OK &&
+              read_given_up(queue, run, out, &err) == NERO_OK;
 
     if (!ok) {
         (void)snprintf(why, 256, "%.255s", err.message);
@@ -136,7 +217,7 @@ static bool read_queue(const char *redis, const char *run, const char *url,
 
 static void print_status(struct run_view *view, const char *redis, const char *url, bool json)
 {
-    struct status_queue queue = {.lane_count = 0};
+    static struct status_queue queue; /* large */
     char why[256] = "";
     uint32_t closed;
     uint32_t wanted;
@@ -153,6 +234,8 @@ static void print_status(struct run_view *view, const char *redis, const char *u
 
         (void)json_object_set_new(root, "queue", counts);
         (void)json_object_set_new(root, "lanes", has_queue ? lanes_json(&queue) : json_null());
+        (void)json_object_set_new(root, "given_up",
+                                  has_queue ? given_up_json(&queue) : json_null());
         (void)json_dumpf(root, stdout, JSON_COMPACT);
         (void)fputc('\n', stdout);
         json_decref(root);
@@ -168,6 +251,7 @@ static void print_status(struct run_view *view, const char *redis, const char *u
     if (has_queue) {
         print_counts(&queue.counts);
         print_stranded(&queue);
+        print_given_up(&queue);
     } else {
         (void)printf("queue: %s\n", why);
     }

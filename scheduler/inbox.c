@@ -6,6 +6,7 @@
 #include "nero/clock.h"
 #include "nero/layout.h"
 #include "nero/log.h"
+#include "nero/trust.h"
 
 #include "run_create.h"
 
@@ -39,6 +40,31 @@ enum nero_status inbox_put(struct storage *store, const struct run_record *recor
     return status == NERO_OK ? NERO_OK : err_wrap(err, "submit run %s", record->name);
 }
 
+/* Is the run that exists the one that is asked for? Then another scheduler was faster. */
+static bool is_made(struct storage *store, const struct run_record *request)
+{
+    struct trust *trust = NULL;
+    struct run_record wanted = *request;
+    struct bytes asked;
+    struct bytes made;
+    struct nero_err ignored;
+    bool equal = false;
+
+    bytes_init(&asked, RUN_BYTES_MAX);
+    bytes_init(&made, RUN_BYTES_MAX);
+    if (trust_open(store, request->name, NULL, &trust, &ignored) == NERO_OK) {
+        wanted.run_key = trust_run(trust)->run_key;
+        wanted.created_ms = trust_run(trust)->created_ms;
+        equal = run_record_encode(&wanted, &asked, &ignored) == NERO_OK &&
+                run_record_encode(trust_run(trust), &made, &ignored) == NERO_OK &&
+                bytes_view_equal(bytes_as_view(&asked), bytes_as_view(&made));
+    }
+    trust_close(trust);
+    bytes_fini(&asked);
+    bytes_fini(&made);
+    return equal;
+}
+
 static enum nero_status make_run(struct storage *store, const char *key,
                                  const struct key_pair *root, struct nero_err *err)
 {
@@ -60,6 +86,9 @@ static enum nero_status make_run(struct storage *store, const char *key,
     if (status == NERO_OK) {
         status = run_create(store, &record, root, &run_key, err);
         key_pair_fini(&run_key);
+        if (status == NERO_EXISTS && is_made(store, &record)) {
+            status = NERO_OK;
+        }
     }
     if (status == NERO_OK) {
         log_line(LOG_INFO, "inbox.taken", &(struct log_context){.run = record.name}, "key=%s", key);

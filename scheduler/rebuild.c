@@ -145,6 +145,23 @@ static enum nero_status refuse_led(struct queue *queue, const char *run, struct 
     return status;
 }
 
+/* Jobs that Redis has otherwise than the bucket are forgotten there: they are missing then. */
+static enum nero_status forget_changed(const struct lead *lead, const struct rebuild_report *report,
+                                       struct nero_err *err)
+{
+    enum nero_status status = NERO_OK;
+
+    for (uint32_t i = 0; i < report->told && status == NERO_OK; i++) {
+        const struct compare_difference *difference = &report->differences[i];
+
+        if (difference->kind == COMPARE_PLACE || difference->kind == COMPARE_CLASS ||
+            difference->kind == COMPARE_ENVELOPE) {
+            status = queue_finish(lead->queue, lead->run, lead->epoch, &difference->job, err);
+        }
+    }
+    return status;
+}
+
 static enum nero_status restore(struct opened *opened, struct lead *lead,
                                 struct rebuild_report *out, struct nero_err *err)
 {
@@ -154,6 +171,9 @@ static enum nero_status restore(struct opened *opened, struct lead *lead,
 
     if (status == NERO_OK) {
         out->epoch = fill.epoch = lead->epoch;
+        status = forget_changed(lead, out, err);
+    }
+    if (status == NERO_OK) {
         status = backlog_meet(opened->backlog, lead->queue, lead->epoch, &out->removed, err);
     }
     if (status == NERO_OK) {

@@ -195,9 +195,6 @@ static enum nero_status open_run(struct search *search, struct nero_err *err)
         return err->status;
     }
     submission_init(&search->submission, search->lead, search->trust);
-    if (submission_load(&search->submission, err) != NERO_OK) {
-        return err->status;
-    }
     record = trust_run(search->trust);
     if (memcmp(record->run_key.data, search->lead->run_key->public_key.data, KEY_PUBLIC_BYTES)) {
         return err_set(err, NERO_DENIED, 0, "the key of run %s is not the one in the bucket",
@@ -206,7 +203,8 @@ static enum nero_status open_run(struct search *search, struct nero_err *err)
     search->run.record = record;
     search->run.record_hash = trust_run_hash(search->trust);
     if (record->strategy == RUN_SINGLE) {
-        return open_single(search, err);
+        return submission_load(&search->submission, err) == NERO_OK ? open_single(search, err)
+                                                                    : err->status;
     }
     if (dataset_store_get(search->lead->store, &record->protocol.dataset, &dataset, err) !=
             NERO_OK ||
@@ -220,7 +218,8 @@ static enum nero_status open_run(struct search *search, struct nero_err *err)
     search->run.width = dataset.width;
     search->run.classes = dataset.classes;
     search->run.test_count = dataset.test_count;
-    return open_lineages(search, err);
+    return submission_load(&search->submission, err) == NERO_OK ? open_lineages(search, err)
+                                                                : err->status;
 }
 
 enum nero_status search_open(struct lead *lead, bool reopen, const struct search_listener *listener,

@@ -9,7 +9,10 @@
 
 #include "cli.h"
 
-enum { SERVED_CHECK_MS = 1000 };
+enum {
+    SERVED_CHECK_MS_MAX = 1000,
+    SERVED_SIGNS_OF_LIFE = 4 /* at least so many before those that stand by take over */
+};
 
 struct served_options served_defaults(void)
 {
@@ -94,8 +97,11 @@ static enum nero_status check(struct served *served, struct nero_err *err)
 
 static bool is_check_due(const struct served *served)
 {
+    uint32_t check_ms = served->lead.alive_ms / SERVED_SIGNS_OF_LIFE;
+
+    check_ms = check_ms < SERVED_CHECK_MS_MAX ? check_ms : SERVED_CHECK_MS_MAX;
     return served->checked_ns == 0 ||
-           clock_seconds_since(clock_system(), served->checked_ns) * 1000 >= SERVED_CHECK_MS;
+           clock_seconds_since(clock_system(), served->checked_ns) * 1000 >= check_ms;
 }
 
 enum nero_status served_tick(struct served *served, struct nero_err *err)

@@ -4,8 +4,8 @@ if refused then
     return refused[1] == 'unknown' and {'ok', '0'} or refused
 end
 local id = ARGV[2]
-local job = redis.call('HMGET', job_key(id), 'st', 'runner')
-if not job[1] then
+local job = fields(id, 'st', 'runner')
+if job[1] == '' then
     return {'ok', '0'}
 end
 if job[1] == 'leased' then

@@ -48,12 +48,13 @@ for _ = 1, 100 do
     if redis.call('HGET', key, 'st') == 'ready' then
         local token = string.format('%08x%08x', tonumber(epoch), counter)
         redis.call('HSET', META, 'counter', text(counter))
-        redis.call('HSET', key, 'st', 'leased', 'tok', token, 'nonce', nonce, 'past', '', 'runner',
-            runner, 'ctl', '', 'units', '0', 'note', '')
+        redis.call('HSET', key, 'st', 'leased', 'tok', token, 'nonce', nonce, 'runner', runner)
+        redis.call('HDEL', key, 'past', 'ctl', 'units', 'note')
         redis.call('ZADD', LEASE, text(now + ttl), id)
         event('claimed', id, runner)
-        local job = redis.call('HMGET', key, 'env', 'slot', 'nf', 'np', 'nl')
-        return {'ok', id, job[1], token, job[2], text(ttl), text(now), job[3], job[4], job[5]}
+        local job = fields(id, 'env', 'slot', 'nf', 'np', 'nl')
+        return {'ok', id, job[1], token, text(number(job[2])), text(ttl), text(now),
+            text(number(job[3])), text(number(job[4])), text(number(job[5]))}
     end
 end
 return {'none', 'nothing is ready'}

@@ -1,5 +1,6 @@
 -- ARGV: cursor, jobs a page, '1' for envelopes.
--- ok <next cursor, 0 at the end> then for each job: id, state, lane, score, envelope or '' | unknown
+-- ok <next cursor, 0 at the end> then for each job: id, state, lane, score, envelope or ''
+-- | unknown
 -- A job may come twice; one that stays throughout comes at least once.
 if redis.call('EXISTS', META) == 0 then
     return {'unknown'}

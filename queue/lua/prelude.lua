@@ -34,6 +34,20 @@ local function lane_key(lane)
     return READY .. ':' .. lane
 end
 
+-- A field that is not there is '': a queued job keeps only what is not the default, since each
+-- field costs Redis some 60 bytes.
+local function fields(id, ...)
+    local values = redis.call('HMGET', job_key(id), ...)
+    for i = 1, #values do
+        values[i] = values[i] or ''
+    end
+    return values
+end
+
+local function number(field)
+    return tonumber(field) or 0
+end
+
 local function event(kind, id, runner, words)
     redis.call('XADD', EVENTS, 'MAXLEN', '~', EVENTS_MAX, '*', 'kind', kind, 'job', id, 'runner',
         runner or '', 'text', words or '')
@@ -105,10 +119,11 @@ local function tick()
 end
 
 local function to_ready(id)
-    local job = redis.call('HMGET', job_key(id), 'lane', 'score')
-    local lane = job[1] or ''
-    redis.call('HSET', job_key(id), 'st', 'ready', 'ctl', '')
-    redis.call('ZADD', lane_key(lane), job[2] or '0', id)
+    local job = fields(id, 'lane', 'score')
+    local lane = job[1]
+    redis.call('HSET', job_key(id), 'st', 'ready')
+    redis.call('HDEL', job_key(id), 'ctl')
+    redis.call('ZADD', lane_key(lane), text(number(job[2])), id)
     if lane ~= '' then
         redis.call('SADD', LANES, lane)
     end
@@ -116,12 +131,11 @@ local function to_ready(id)
 end
 
 local function leave_ready(id)
-    local lane = redis.call('HGET', job_key(id), 'lane') or ''
-    redis.call('ZREM', lane_key(lane), id)
+    redis.call('ZREM', lane_key(fields(id, 'lane')[1]), id)
 end
 
 local function forget(id)
-    local bytes = redis.call('HGET', job_key(id), 'bytes') or '0'
+    local bytes = redis.call('HSTRLEN', job_key(id), 'env')
     leave_ready(id)
     redis.call('ZREM', LEASE, id)
     redis.call('ZREM', DELAY, id)
@@ -129,14 +143,14 @@ local function forget(id)
     redis.call('ZREM', PARKED, id)
     redis.call('SREM', JOBS, id)
     redis.call('DEL', job_key(id))
-    redis.call('HINCRBY', META, 'bytes', '-' .. bytes)
+    redis.call('HINCRBY', META, 'bytes', text(0 - bytes))
 end
 
 -- A lease ran out. The job keeps token and nonce: until somebody else claims it, its last holder
 -- may take the lease up again (renew) or report that it is done (complete).
 local function expire(id, now)
     local key = job_key(id)
-    local job = redis.call('HMGET', key, 'st', 'ctl', 'runner')
+    local job = fields(id, 'st', 'ctl', 'runner')
     redis.call('ZREM', LEASE, id)
     if job[1] ~= 'leased' then
         return 'orphan'

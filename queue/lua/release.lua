@@ -1,8 +1,8 @@
 -- ARGV: id, token, nonce, reason.  ok | gone | stale <runner that holds it>
 local id, token, nonce = ARGV[1], ARGV[2], ARGV[3]
 local key = job_key(id)
-local job = redis.call('HMGET', key, 'st', 'tok', 'nonce', 'runner', 'ctl', 'past')
-if not job[1] then
+local job = fields(id, 'st', 'tok', 'nonce', 'runner', 'ctl', 'past')
+if job[1] == '' then
     return {'gone'}
 end
 if job[6] == token .. nonce then -- said before; its reply was lost

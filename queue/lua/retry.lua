@@ -12,8 +12,7 @@ for _, set in ipairs({DEAD, PARKED}) do
     end
     for _, id in ipairs(ids) do
         if redis.call('ZREM', set, id) == 1 and redis.call('EXISTS', job_key(id)) == 1 then
-            redis.call('HSET', job_key(id), 'nf', '0', 'np', '0', 'nl', '0', 'nonce', '', 'past',
-                '', 'reason', '')
+            redis.call('HDEL', job_key(id), 'nf', 'np', 'nl', 'nonce', 'past', 'reason')
             to_ready(id)
             event('retried', id)
             count = count + 1

@@ -10,10 +10,10 @@ for i = 0, tonumber(ARGV[2]) - 1 do
     local id, envelope, lane, score, not_before = unpack(ARGV, 3 + i * 5, 7 + i * 5)
     local key = job_key(id)
     if redis.call('EXISTS', key) == 0 then
-        redis.call('HSET', key, 'st', 'delayed', 'env', envelope, 'bytes', text(#envelope), 'lane',
-            lane, 'score', score, 'tok', '', 'nonce', '', 'past', '', 'runner', '', 'ctl', '',
-            'slot', '0', 'step', '0', 'units', '0', 'nf', '0', 'np', '0', 'nl', '0', 'note', '',
-            'reason', '')
+        redis.call('HSET', key, 'st', 'delayed', 'env', envelope, 'score', score)
+        if lane ~= '' then
+            redis.call('HSET', key, 'lane', lane)
+        end
         redis.call('SADD', JOBS, id)
         redis.call('HINCRBY', META, 'bytes', #envelope)
         if tonumber(not_before) > now then

@@ -243,7 +243,9 @@ static void search_to_the_end(struct queue *queue)
                         .run = world.run.name,
                         .run_key = &world.run.run_key,
                         .root = &world.run.root.public_key,
-                        .lease_ms = 1000};
+                        .lease_ms = 1000,
+                        .alive_ms = 1000,
+                        .window_bytes = BACKLOG_WINDOW_BYTES_DEFAULT};
     struct search *search;
     struct nero_err err;
 

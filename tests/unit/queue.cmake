@@ -8,7 +8,7 @@ target_link_libraries(test_queue_support PUBLIC nero_queue cmocka)
 foreach(stem queue_conn queue_lease redis_child)
   nero_test(test_${stem} SOURCES test_${stem}.c LINK test_queue_support LABEL quick)
 endforeach()
-foreach(stem queue queue_faults)
+foreach(stem ahead queue queue_faults)
   nero_test(test_${stem} SOURCES test_${stem}.c LINK test_queue_support LABEL "quick;threads")
 endforeach()
 

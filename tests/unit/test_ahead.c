@@ -26,12 +26,12 @@ static enum nero_status read_number(void *context, unsigned worker, uint64_t ind
                                     struct ahead_item *item, struct nero_err *err)
 {
     struct reading *reading = context;
-    struct rng_stream stream = rng_stream(5, RNG_TEST, 0, index, 0);
+    struct rng_stream stream = rng_stream(5, RNG_TEST, 0, (uint32_t)index, 0);
 
     assert_true(worker < AHEAD_THREADS);
     assert_int_equal(atomic_fetch_add(&reading->overlaps[worker], 1), 0);
     atomic_fetch_add(&reading->running, 1);
-    (void)usleep(rng_below(&stream, 300));
+    (void)usleep((useconds_t)rng_below(&stream, 300));
     item->tag = (int64_t)index;
     if (bytes_append(&item->body, &index, sizeof index, err) != NERO_OK) {
         return err->status;

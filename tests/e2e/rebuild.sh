@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# Goal: a queue that Redis lost comes back from the store: by the scheduler that serves the run, in the
+# middle of the search, and by `rebuild`, which tells what it found, checks a live queue and repairs one
+# that was tampered with; and the search ends with the outcomes of an undisturbed one. Method: real
+# processes, FLUSHALL on a real Redis.
+#   rebuild.sh SOURCE_DIR BINARY_DIR
+set -euo pipefail
+source=$1
+. "$source/tests/e2e/world.sh" "$2"
+preset=$source/presets/smoke.yaml
+search=(--seed 5 --set search.generations=5)
+
+nero-sched run "$preset" --name calm "${search[@]}" --runners 1 --backend ref --skip-audit \
+  >"$work/calm.out" 2>&1 || fail "the undisturbed run"
+export_run() { # RUN: what the candidates came to; the columns behind tell how and may differ
+  nero-sched export "$1" --csv - | cut -d, -f1-26 >"$work/$1.csv" || fail "export of $1"
+}
+export_run calm
+
+start_redis queue
+export NERO_REDIS=unix://$work/queue.sock NERO_STORE=file://$work/data/nero/store NERO_LOG=info
+redis() {
+  redis-cli -s "$work/queue.sock" "$@"
+}
+start() { # NAME COMMAND...: in the background; its pid is in $started
+  "${@:2}" >>"$work/$1.log" 2>&1 &
+  started=$!
+  pids+=("$started")
+}
+start_runner() {
+  local token
+  token=$(nero-sched keys token)
+  start runner nero-runner --run storm --join-token "$token" --backend ref --beat-ms 200 \
+    --checkpoint-interval steps:1
+  runner=$started
+}
+start_serve() {
+  start serve nero-sched serve --lease-ms 1000
+  serve=$started
+}
+status() { # FIELD: of the run as JSON
+  nero-sched status storm --json | sed -n "s/.*\"$1\":\"\{0,1\}\([^\",}]*\).*/\1/p"
+}
+has_closed() { # COUNT generations
+  [ "$(status closed)" -ge "$1" ]
+}
+expect() { # CODE PATTERN ARGUMENT...: of `rebuild storm`
+  local code=0
+  nero-sched rebuild storm "${@:3}" >"$work/rebuild.out" 2>&1 || code=$?
+  [ "$code" -eq "$1" ] || fail "rebuild ${*:3} ended with $code: $(cat "$work/rebuild.out")"
+  grep -q "$2" "$work/rebuild.out" || fail "rebuild ${*:3} says: $(cat "$work/rebuild.out")"
+}
+
+# Flushed under the eyes of the scheduler.
+nero-sched submit "$preset" --name storm "${search[@]}" || fail "submit"
+start_serve
+start_runner
+wait_for 60 has_closed 1
+redis FLUSHALL >/dev/null
+wait_for 30 grep -q 'redis forgot the run' "$work/serve.log"
+wait_for 60 has_closed 2
+expect 0 ' 0 differences' --verify
+expect 2 'is led by'
+
+# Flushed with nobody there: the jobs of the open generation are missing.
+kill -9 "$runner"
+has_work() { [ $(($(status ready) + $(status leased))) -gt 0 ]; }
+wait_for 30 has_work
+kill -TERM "$serve"
+wait "$serve" || true
+redis FLUSHALL >/dev/null
+expect 1 'missing .*unfinished, unknown to Redis' --dry-run
+[ -z "$(redis KEYS 'n:{*')" ] || fail "a dry run wrote something"
+expect 1 'missing' --verify
+[ -z "$(redis KEYS 'n:{*')" ] || fail "a check left something behind"
+expect 0 'rebuilt: epoch .* jobs queued, 0 removed'
+expect 0 ' 0 differences' --dry-run
+expect 0 '"differences":0' --verify --json
+
+# Tampered with.
+job=$(redis --scan --pattern 'n:{storm}:job:*' | head -1)
+redis HSET "$job" score 77 >/dev/null
+expect 1 'place .*order 77 in Redis' --dry-run
+expect 0 'place'
+expect 0 ' 0 differences' --verify
+
+start_serve
+start_runner
+finished() { [ "$(status state)" = finished ]; }
+wait_for 90 finished
+export_run storm
+cmp "$work/calm.csv" "$work/storm.csv" || fail "other outcomes or decisions"
+nero-sched audit "$work/data/nero/store" --root-key "$work/data/nero/keys/root.key.pub" \
+  >"$work/audit.out" || fail "audit"
+echo "flushed twice and tampered with: equal outcomes and decisions, audit clean"
