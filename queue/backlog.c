@@ -193,14 +193,24 @@ static enum nero_status write_batch(struct backlog *backlog, const struct key_pa
     return status;
 }
 
-/* The first of `jobs` that are in no batch, at most a batch of them. */
+static bool is_in(const struct run_batch *batch, const struct hash *job)
+{
+    for (uint32_t i = 0; i < batch->count; i++) {
+        if (hash_equal(&batch->jobs[i].job, job)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The first of `jobs` that are in no batch, at most a batch of them. Equal candidates share one. */
 static void gather_new(struct backlog *backlog, const struct run_batch_job *jobs, uint32_t count,
                        struct run_batch *batch)
 {
     batch->count = 0;
     batch->number = backlog->next_batch;
     for (uint32_t i = 0; i < count && batch->count < RUN_BATCH_JOBS_MAX; i++) {
-        if (backlog_entry_of(backlog, &jobs[i].job) == NULL) {
+        if (backlog_find(backlog, &jobs[i].job) == NULL && !is_in(batch, &jobs[i].job)) {
             batch->jobs[batch->count++] = jobs[i];
         }
     }

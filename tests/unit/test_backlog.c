@@ -78,16 +78,19 @@ static void test_backlog__order_and_priority_survive_a_flush(void **state)
 
 static void test_backlog__what_is_recorded_twice_counts_once(void **state)
 {
+    struct run_batch_job twice[2] = {{.job = backlog_world_id(50)}, {.job = backlog_world_id(50)}};
+
     (void)state;
     backlog_world_submit(0, 10, 100, 0, 0);
     backlog_world_submit(5, 10, 100, 7, 0);
-    assert_int_equal(backlog_count(world.backlog), 15);
+    OK(backlog_record(world.backlog, &world.run.key, twice, 2, E)); /* in one call, too */
+    assert_int_equal(backlog_count(world.backlog), 16);
     assert_int_equal(backlog_at(world.backlog, 5)->priority, 0);
     assert_int_equal(backlog_at(world.backlog, 14)->order, RUN_BATCH_JOBS_MAX + 4);
     backlog_world_reopen();
-    assert_int_equal(backlog_count(world.backlog), 15);
+    assert_int_equal(backlog_count(world.backlog), 16);
     assert_int_equal(backlog_at(world.backlog, 14)->order, RUN_BATCH_JOBS_MAX + 4);
-    assert_int_equal(backlog_waiting(world.backlog), 15);
+    assert_int_equal(backlog_waiting(world.backlog), 16);
 }
 
 /* More than one batch holds; and a batch that another leader wrote in between. */
