@@ -11,7 +11,9 @@
 #include "storage_s3.h"
 
 enum {
-    PARTS_MAX = 10000, /* of one upload, S3's limit */
+    PARTS_MAX = 10000,   /* of one upload, S3's limit */
+    PARTS_EACH = 2,      /* for each of those that work in parallel, so that they end together */
+    PART_FACTOR_MAX = 8, /* parts are at most so many times part_bytes: what a failure repeats */
     PART_TRIES_MAX = 3,
     PART_DELAY_MS = 100, /* before the second try, doubled before the third */
     THREADS_MAX = 16,
@@ -40,6 +42,18 @@ struct transfer {
     enum nero_status status;
     struct nero_err err;
 };
+
+/* As few requests as keep everybody busy: each costs the server a beginning and an end. */
+static uint64_t choose_part_bytes(const struct storage_s3_options *options, uint64_t bytes)
+{
+    uint64_t share = bytes / (options->parallel * PARTS_EACH);
+    uint64_t most = options->part_bytes * PART_FACTOR_MAX;
+    uint64_t least = (bytes - 1) / PARTS_MAX + 1;
+
+    share = share < most ? share : most;
+    share = share > options->part_bytes ? share : options->part_bytes;
+    return share > least ? share : least;
+}
 
 static uint64_t part_length(const struct transfer *transfer, size_t index)
 {
@@ -162,7 +176,7 @@ enum nero_status storage_s3_get_ranges(struct storage_s3 *s3, const char *name, 
                                        uint64_t offset, uint64_t bytes, uint8_t *room,
                                        struct nero_err *err)
 {
-    uint64_t part_bytes = s3->options.part_bytes;
+    uint64_t part_bytes = choose_part_bytes(&s3->options, bytes);
     struct transfer transfer = {.s3 = s3,
                                 .name = name,
                                 .bytes = bytes,
@@ -354,11 +368,8 @@ enum nero_status storage_s3_upload(struct storage_s3 *s3, struct storage_s3_uplo
 enum nero_status storage_s3_put_parts(struct storage_s3 *s3, const char *name,
                                       struct bytes_view body, struct nero_err *err)
 {
-    uint64_t least = (body.bytes - 1) / PARTS_MAX + 1;
     struct storage_s3_upload upload = {
-        .name = name,
-        .body = body,
-        .part_bytes = s3->options.part_bytes > least ? s3->options.part_bytes : least};
+        .name = name, .body = body, .part_bytes = choose_part_bytes(&s3->options, body.bytes)};
     enum nero_status status;
     bool found = false;
 

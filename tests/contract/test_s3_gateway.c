@@ -16,7 +16,11 @@
 #include "storage_s3.h"
 #include "tests/support/rgw.h"
 
-enum { PART_BYTES = 128 * 1024, LARGE_BYTES = 5 * PART_BYTES + 77 };
+enum {
+    PART_BYTES = 128 * 1024,
+    LARGE_BYTES = 5 * PART_BYTES + 77,
+    LARGEST_BYTES = 97 * PART_BYTES + 5
+};
 
 static struct rgw gateway;
 static struct nero_err err;
@@ -246,16 +250,18 @@ static void test_s3__virtual_hosts(void **state)
     bytes_fini(&out);
 }
 
-/* Every length around a part's, written in parts and read in ranges. */
+/* Every length around a part's, and those of which parts are larger: written in parts, read in
+ * ranges. */
 static void test_s3__large_objects(void **state)
 {
-    static const size_t sizes[] = {PART_BYTES - 1,     PART_BYTES,     PART_BYTES + 1,
-                                   2 * PART_BYTES - 1, 2 * PART_BYTES, LARGE_BYTES};
+    static const size_t sizes[] = {PART_BYTES - 1,      PART_BYTES,     PART_BYTES + 1,
+                                   2 * PART_BYTES - 1,  2 * PART_BYTES, LARGE_BYTES,
+                                   24 * PART_BYTES + 1, LARGEST_BYTES};
     struct storage *store = open_good("s3://gateway/large");
-    uint8_t *data = malloc(LARGE_BYTES);
+    uint8_t *data = malloc(LARGEST_BYTES);
 
     (void)state;
-    for (size_t i = 0; i < LARGE_BYTES; i++) {
+    for (size_t i = 0; i < LARGEST_BYTES; i++) {
         data[i] = (uint8_t)(i >> 9 ^ i * 7);
     }
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
