@@ -18,8 +18,9 @@
 
 #include "bench_nets.h"
 #include "bench_peer.h"
+#include "bench_stats.h"
 
-enum { ROUNDS_MAX = 64, LAYOUTS = 2, IMAGE_SIDE = 32, CLASSES = 10 };
+enum { LAYOUTS = 2, IMAGE_SIDE = 32, CLASSES = 10 };
 
 static const char *const layouts[LAYOUTS] = {"contiguous", "channels_last"};
 
@@ -47,9 +48,9 @@ struct bench_side {
 };
 
 struct bench_result {
-    double ours[ROUNDS_MAX];
-    double sharded[ROUNDS_MAX];
-    double theirs[LAYOUTS][ROUNDS_MAX];
+    double ours[BENCH_ROUNDS_MAX];
+    double sharded[BENCH_ROUNDS_MAX];
+    double theirs[LAYOUTS][BENCH_ROUNDS_MAX];
 };
 
 static enum nero_status build_graph(struct bench_side *side, const struct bench_net *net,
@@ -186,23 +187,6 @@ static enum nero_status side_run(struct bench_side *side, uint32_t batch, double
     return NERO_OK;
 }
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a;
-    double y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static double median(const double *values, uint64_t count)
-{
-    double sorted[ROUNDS_MAX];
-
-    memcpy(sorted, values, count * sizeof(*values));
-    qsort(sorted, count, sizeof(*sorted), compare_doubles);
-    return count % 2 == 1 ? sorted[count / 2] : (sorted[count / 2 - 1] + sorted[count / 2]) / 2.0;
-}
-
 /* Rounds of ours, ours in shards, theirs in one layout, theirs in the other. sharded, peer NULL:
  * not that one. */
 static enum nero_status run_rounds(struct bench_side *side, struct bench_side *sharded,
@@ -240,14 +224,14 @@ static void report(const struct bench_side *side, const struct bench_peer *peer,
                    const struct bench_net *net, const struct bench_options *options,
                    const struct bench_result *result)
 {
-    double ours = median(result->ours, options->rounds);
+    double ours = bench_median(result->ours, options->rounds);
     double macs = (double)side->graph.macs;
-    double sharded = options->shards > 1 ? median(result->sharded, options->rounds) : 0.0;
+    double sharded = options->shards > 1 ? bench_median(result->sharded, options->rounds) : 0.0;
     double theirs[LAYOUTS] = {0.0, 0.0};
     int best = 0;
 
     for (int k = 0; k < LAYOUTS && peer != NULL; k++) {
-        theirs[k] = median(result->theirs[k], options->rounds);
+        theirs[k] = bench_median(result->theirs[k], options->rounds);
         best = theirs[k] > theirs[best] ? k : best;
     }
     if (options->json) {
@@ -349,7 +333,8 @@ int main(int argc, char **argv)
         {"backend", OPTIONS_STRING, "NAME", "cpu, ref, cuda or auto", NULL, &options.backend, 0},
         {"shards", OPTIONS_U64, "S", "time batches in S shards too", NULL, &options.shards, 256},
         {"threads", OPTIONS_U64, "N", "that share the shards out (S)", NULL, &options.threads, 256},
-        {"rounds", OPTIONS_U64, "N", "turns of each side (5)", NULL, &options.rounds, ROUNDS_MAX},
+        {"rounds", OPTIONS_U64, "N", "turns of each side (5)", NULL, &options.rounds,
+         BENCH_ROUNDS_MAX},
         {"seconds", OPTIONS_DOUBLE, "S", "of a turn, at least one step (1)", NULL, &options.seconds,
          0},
         {"python", OPTIONS_STRING, "PATH", "an interpreter that can import torch", NULL,
