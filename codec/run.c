@@ -171,15 +171,38 @@ enum nero_status run_amendment_decode(struct bytes_view bytes, struct run_amendm
 
 /* ---- epoch ---- */
 
+static void verdict_fields(struct record *r, struct run_verdict *verdict)
+{
+    record_group(r, "verdict", 14);
+    record_bool(r, "trusted", &verdict->trusted);
+    record_bool(r, "usable", &verdict->usable);
+    record_bool(r, "creates_once", &verdict->creates_once);
+    record_bool(r, "race_has_one", &verdict->race_has_one);
+    record_bool(r, "reads_writes", &verdict->reads_writes);
+    record_bool(r, "lists_writes", &verdict->lists_writes);
+    record_bool(r, "keeps_odd_keys", &verdict->keeps_odd_keys);
+    record_bool(r, "names_content", &verdict->names_content);
+    record_bool(r, "replaces_matched", &verdict->replaces_matched);
+    record_bool(r, "misses_matched", &verdict->misses_matched);
+    record_bool(r, "creates_parts", &verdict->creates_parts);
+    record_u32(r, "match_form", &verdict->match_form, 0, 2);
+    record_i64(r, "clock_ahead_ms", &verdict->clock_ahead_ms, INT64_MIN, INT64_MAX);
+    record_text(r, "why", verdict->why, sizeof verdict->why);
+    record_leave(r);
+}
+
 void run_epoch_fields(struct record *r, struct run_epoch *epoch)
 {
-    record_open(r, 1, 7);
+    record_open(r, 2, 8);
     layout_run_field(r, epoch->run);
     record_u64(r, "number", &epoch->number, 0, FIELDS_NUMBER_MAX);
     record_u64(r, "nonce", &epoch->nonce, 0, UINT64_MAX);
     record_i64(r, "wall_ms", &epoch->wall_ms, INT64_MIN, INT64_MAX);
     record_text(r, "host", epoch->host, sizeof epoch->host);
     record_text(r, "why", epoch->why, sizeof epoch->why);
+    if (record_optional(r, "verdict", &epoch->has_verdict)) {
+        verdict_fields(r, &epoch->verdict);
+    }
     record_close(r);
 }
 

@@ -210,6 +210,27 @@ static enum nero_status note_run(void *context, const char *run, struct nero_err
     return NERO_OK;
 }
 
+/* What the scheduler found of the store: a runner cannot try it, for it must not delete. */
+static enum nero_status read_verdict(const struct loop *loop, struct trust *trust,
+                                     struct nero_err *err)
+{
+    struct log_context context = {.run = trust_run(trust)->name};
+    struct run_verdict verdict;
+    bool found;
+
+    if (trust_verdict(trust, &verdict, &found, err) != NERO_OK) {
+        return err->status;
+    }
+    if (found && !verdict.trusted) {
+        log_line(LOG_WARN, "store.verdict", &context, "store=%s trusted=0 usable=%d why=\"%s\"",
+                 loop->options->store_url, verdict.usable, verdict.why);
+    } else {
+        log_line(LOG_INFO, "store.verdict", &context, "store=%s %s", loop->options->store_url,
+                 found ? "trusted=1" : "untried");
+    }
+    return NERO_OK;
+}
+
 static enum nero_status open_trust(struct loop *loop, struct member *member,
                                    const struct enrol_grant *grant, struct nero_err *err)
 {
@@ -224,6 +245,10 @@ static enum nero_status open_trust(struct loop *loop, struct member *member,
         trust_close(trust);
         return err_set(err, NERO_DENIED, 0,
                        "the run record in the store names another run key than the scheduler");
+    }
+    if (read_verdict(loop, trust, err) != NERO_OK) {
+        trust_close(trust);
+        return err->status;
     }
     if (member->trust != NULL) {
         trust_close(member->trust);

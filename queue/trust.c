@@ -9,6 +9,7 @@
 
 enum {
     CERTIFICATE_BYTES_MAX = 4096,
+    VERDICT_EPOCHS_MAX = 16,       /* the newest ones that are looked into: not all try the store */
     TIME_SLACK_MS = 10 * 60 * 1000 /* by which the clocks of signer and issuer may differ */
 };
 
@@ -126,6 +127,63 @@ enum nero_status trust_open_run_envelope(struct trust *trust, struct bytes_view 
                                          struct nero_err *err)
 {
     return envelope_open(stored, type, &trust->record.run_key, payload, err);
+}
+
+static enum nero_status note_epoch(void *context, const char *key, uint64_t bytes,
+                                   struct nero_err *err)
+{
+    uint64_t *newest = context;
+
+    (void)bytes;
+    (void)err;
+    *newest = strtoull(strrchr(key, '/') + 1, NULL, 10); /* they come in order */
+    return NERO_OK;
+}
+
+/* Whether the epoch has a verdict that is the run's own. */
+static enum nero_status read_verdict(struct trust *trust, uint64_t number, struct run_verdict *out,
+                                     bool *found, struct nero_err *err)
+{
+    struct bytes_view payload;
+    char key[LAYOUT_KEY_BYTES];
+    struct run_epoch epoch;
+    struct bytes stored;
+    enum nero_status status;
+
+    *found = false;
+    layout_epoch(key, trust->record.name, number);
+    bytes_init(&stored, RUN_CONTROL_BYTES_MAX + ENVELOPE_OVERHEAD_MAX);
+    status = storage_get(trust->store, key, &stored, NULL, err);
+    if (status == NERO_OK &&
+        trust_open_run_envelope(trust, bytes_as_view(&stored), ENVELOPE_EPOCH, &payload, err) ==
+            NERO_OK &&
+        run_epoch_decode(payload, &epoch, err) == NERO_OK && epoch.number == number &&
+        strcmp(epoch.run, trust->record.name) == 0 && epoch.has_verdict) {
+        *found = true;
+        *out = epoch.verdict;
+    }
+    bytes_fini(&stored);
+    return status == NERO_NOT_FOUND ? NERO_OK : status;
+}
+
+enum nero_status trust_verdict(struct trust *trust, struct run_verdict *out, bool *found,
+                               struct nero_err *err)
+{
+    char folder[LAYOUT_KEY_BYTES];
+    uint64_t newest = 0;
+    enum nero_status status;
+
+    *found = false;
+    layout_epoch(folder, trust->record.name, 0);
+    strrchr(folder, '/')[1] = 0;
+    status = storage_list_each(trust->store, folder, note_epoch, &newest, err);
+    for (uint64_t i = 0; i < VERDICT_EPOCHS_MAX && i < newest && status == NERO_OK && !*found;
+         i++) {
+        status = read_verdict(trust, newest - i, out, found, err);
+    }
+    return status == NERO_OK
+               ? NERO_OK
+               : err_wrap(err, "read the verdict on the store of run %s", trust->record.name);
 }
 
 static enum nero_status remember(struct trust *trust, const struct key_id *id,

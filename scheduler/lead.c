@@ -10,6 +10,7 @@
 #include "nero/layout.h"
 #include "nero/log.h"
 #include "nero/run.h"
+#include "nero/storage_probe.h"
 
 /* The highest n of epoch/<n>: keys sort by number, so the last one listed. 0: none. */
 static enum nero_status note_epoch(void *context, const char *key, uint64_t bytes,
@@ -43,6 +44,32 @@ static enum nero_status highest_epoch(const struct lead *lead, uint64_t *highest
     return NERO_OK;
 }
 
+/* For the runners, who read it. */
+static void note_verdict(const struct storage *store, struct run_epoch *epoch)
+{
+    const struct storage_probe *seen = storage_probed(store);
+
+    epoch->has_verdict = seen != NULL;
+    if (seen == NULL) {
+        return;
+    }
+    epoch->verdict =
+        (struct run_verdict){.trusted = seen->trusted,
+                             .usable = seen->usable,
+                             .creates_once = seen->creates_once,
+                             .race_has_one = seen->race_has_one,
+                             .reads_writes = seen->reads_writes,
+                             .lists_writes = seen->lists_writes,
+                             .keeps_odd_keys = seen->keeps_odd_keys,
+                             .names_content = seen->names_content,
+                             .replaces_matched = seen->replaces_matched,
+                             .misses_matched = seen->misses_matched,
+                             .creates_parts = seen->traits.creates_parts,
+                             .match_form = seen->traits.match_form,
+                             .clock_ahead_ms = seen->knows_clock ? seen->clock_ahead_ms : 0};
+    (void)snprintf(epoch->verdict.why, sizeof epoch->verdict.why, "%s", seen->why);
+}
+
 static enum nero_status seal_epoch(const struct lead *lead, uint64_t number, const char *why,
                                    struct bytes *out, struct nero_err *err)
 {
@@ -56,6 +83,7 @@ static enum nero_status seal_epoch(const struct lead *lead, uint64_t number, con
         epoch.host[0] = 0;
     }
     randombytes_buf(&epoch.nonce, sizeof epoch.nonce);
+    note_verdict(lead->store, &epoch);
     bytes_init(&payload, ENVELOPE_BYTES_MAX);
     status = run_epoch_encode(&epoch, &payload, err);
     if (status == NERO_OK) {

@@ -6,12 +6,15 @@
 
 #include "nero/hash.h"
 #include "nero/storage.h"
+#include "nero/storage_probe.h"
 
 struct storage {
     const struct storage_ops *ops;
     void *self;
     char url[STORAGE_URL_BYTES_MAX];
     bool single_writer; /* storage_promise_single_writer */
+    bool probed;
+    struct storage_probe seen; /* where `probed` */
 };
 
 /* Opens one scheme. `place` is what follows the scheme in `url`. */

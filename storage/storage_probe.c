@@ -366,6 +366,13 @@ enum nero_status storage_probe(struct storage *store, struct storage_probe *out,
     seen.usable =
         seen.reads_writes && seen.lists_writes && seen.keeps_odd_keys && seen.names_content;
     seen.trusted = seen.usable && seen.creates_once && seen.race_has_one;
+    store->probed = true;
+    store->seen = seen;
     *out = seen;
     return NERO_OK;
+}
+
+const struct storage_probe *storage_probed(const struct storage *store)
+{
+    return store->probed ? &store->seen : NULL;
 }

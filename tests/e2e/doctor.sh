@@ -77,4 +77,7 @@ AWS_SECRET_ACCESS_KEY=wrong expect 1 "403 AccessDenied" -- "${doctor[@]}"
 expect 0 "holds  a second create" -- nero-sched doctor --store "file://$work/files"
 AWS_ENDPOINT_URL_S3=http://127.0.0.1:1 expect 3 "127.0.0.1 port 1" -- "${doctor[@]}"
 expect 0 "generation" -- "${run[@]}"
+expect 0 "trusted=1" -- grep -rh "store.verdict" "$work/data" "$work/state" "$work/cache"
+expect 0 "by the run key: good" '"verdict"' '"trusted":true' '"match_form":1' -- \
+  nero-sched show runs/probed/epoch/0000000001 --store "$store" --json
 echo "what holds and what does not is told"

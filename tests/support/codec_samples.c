@@ -595,7 +595,17 @@ static enum nero_status make_epoch(struct bytes *out, struct nero_err *err)
                                     .nonce = 77,
                                     .wall_ms = -1,
                                     .host = "node-7",
-                                    .why = "redis restarted"};
+                                    .why = "redis restarted",
+                                    .has_verdict = true,
+                                    .verdict = {.usable = true,
+                                                .race_has_one = true,
+                                                .reads_writes = true,
+                                                .lists_writes = true,
+                                                .keeps_odd_keys = true,
+                                                .names_content = true,
+                                                .match_form = 2,
+                                                .clock_ahead_ms = -1500,
+                                                .why = "a second create succeeds"}};
 
     return run_epoch_encode(&epoch, out, err);
 }

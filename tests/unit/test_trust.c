@@ -48,6 +48,64 @@ static void test_trust__the_run_record_is_verified(void **state)
     key_pair_fini(&other);
 }
 
+/* Epoch record `number`, signed by `key`, at the place of `place`; `why` NULL: without a verdict.
+ */
+static void put_epoch(uint64_t place, uint64_t number, const char *why, const struct key_pair *key)
+{
+    struct run_epoch epoch = {.run = CHAIN_WORLD_RUN, .number = number, .has_verdict = why != NULL};
+    char name[LAYOUT_KEY_BYTES];
+    struct bytes payload;
+    struct bytes stored;
+
+    (void)snprintf(epoch.verdict.why, sizeof epoch.verdict.why, "%s", why != NULL ? why : "");
+    bytes_init(&payload, RUN_CONTROL_BYTES_MAX);
+    bytes_init(&stored, RUN_CONTROL_BYTES_MAX + ENVELOPE_OVERHEAD_MAX);
+    OK(run_epoch_encode(&epoch, &payload, E));
+    OK(envelope_seal(ENVELOPE_EPOCH, bytes_as_view(&payload), key, &stored, E));
+    layout_epoch(name, CHAIN_WORLD_RUN, place);
+    OK(storage_put(world.store, name, bytes_as_view(&stored), E));
+    bytes_fini(&payload);
+    bytes_fini(&stored);
+}
+
+static void verdict_is(const char *why)
+{
+    struct run_verdict verdict;
+    bool found;
+
+    OK(trust_verdict(trust, &verdict, &found, E));
+    assert_int_equal(found, why != NULL);
+    if (why != NULL) {
+        assert_string_equal(verdict.why, why);
+    }
+}
+
+/* The newest that the run key has signed, for the epoch it lies at, and that has one. */
+static void test_trust__the_newest_verdict_is_believed(void **state)
+{
+    struct run_verdict verdict;
+    struct key_pair other;
+    bool found;
+
+    (void)state;
+    key_pair_generate(&other);
+    verdict_is(NULL);
+    put_epoch(1, 1, "one", &world.run_key);
+    verdict_is("one");
+    put_epoch(2, 2, NULL, &world.run_key);
+    verdict_is("one");
+    put_epoch(3, 3, "forged", &other);
+    put_epoch(4, 2, "moved", &world.run_key);
+    verdict_is("one");
+    put_epoch(5, 5, "five", &world.run_key);
+    verdict_is("five");
+    storage_fault_set(world.control,
+                      (struct storage_fault_plan){.nth = 2, .status = NERO_UNAVAILABLE});
+    REFUSED(NERO_UNAVAILABLE, trust_verdict(trust, &verdict, &found, E));
+    storage_fault_set(world.control, (struct storage_fault_plan){0});
+    key_pair_fini(&other);
+}
+
 static void test_trust__certificates_are_checked(void **state)
 {
     static const struct {
@@ -124,6 +182,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(the_run_record_is_verified),
+        TEST(the_newest_verdict_is_believed),
         TEST(certificates_are_checked),
         TEST(an_outage_is_no_verdict),
     };

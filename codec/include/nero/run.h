@@ -112,6 +112,27 @@ enum nero_status run_amendment_encode(const struct run_amendment *amendment, str
 enum nero_status run_amendment_decode(struct bytes_view bytes, struct run_amendment *out,
                                       struct nero_err *err);
 
+/*
+ * What a scheduler saw when it tried the store (storage_probe.h says what each is), for those who
+ * cannot: to try it, one must delete.
+ */
+struct run_verdict {
+    bool trusted;
+    bool usable;
+    bool creates_once;
+    bool race_has_one;
+    bool reads_writes;
+    bool lists_writes;
+    bool keeps_odd_keys;
+    bool names_content;
+    bool replaces_matched;
+    bool misses_matched;
+    bool creates_parts;
+    uint32_t match_form;    /* of If-Match: 0 none, or not tried; 1 bare; 2 quoted */
+    int64_t clock_ahead_ms; /* the store's against the scheduler's; 0 where it has none */
+    char why[256];          /* the first of what is wanted that does not hold, or "" */
+};
+
 /* Leadership: who creates epoch/<number> leads (DESIGN 7). */
 struct run_epoch {
     char run[SLOT_RUN_BYTES];
@@ -119,7 +140,9 @@ struct run_epoch {
     uint64_t nonce;  /* random: tells two schedulers of one key apart */
     int64_t wall_ms; /* informative */
     char host[128];
-    char why[64]; /* "start", "redis restarted", "takeover" */
+    char why[64];     /* "start", "redis restarted", "takeover" */
+    bool has_verdict; /* false: this scheduler did not try the store */
+    struct run_verdict verdict;
 };
 enum nero_status run_epoch_encode(const struct run_epoch *epoch, struct bytes *out,
                                   struct nero_err *err);

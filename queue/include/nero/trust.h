@@ -27,6 +27,13 @@ const struct run_record *trust_run(const struct trust *trust);
 struct hash trust_run_hash(const struct trust *trust); /* of the stored run record */
 const struct key_public *trust_run_key(const struct trust *trust);
 
+/*
+ * The newest verdict on the store that a scheduler of the run has recorded. *found false: none has.
+ * Errors: those of the store; a record that is not to be believed is passed over.
+ */
+enum nero_status trust_verdict(struct trust *trust, struct run_verdict *out, bool *found,
+                               struct nero_err *err);
+
 /* Payload of an envelope that the run key must have signed. */
 enum nero_status trust_open_run_envelope(struct trust *trust, struct bytes_view stored,
                                          enum envelope_type type, struct bytes_view *payload,

@@ -35,8 +35,12 @@ struct storage_probe {
 /*
  * Try `store`. ok: *out says what was seen, also of a store that is not to be trusted.
  * Errors: those of the operations, where the store could not be judged (unavailable, denied, ...).
+ * Thread: nobody else uses `store` meanwhile.
  */
 enum nero_status storage_probe(struct storage *store, struct storage_probe *out,
                                struct nero_err *err);
+
+/* What the last storage_probe of this open store saw; NULL: there was none. */
+const struct storage_probe *storage_probed(const struct storage *store);
 
 #endif
