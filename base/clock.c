@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 static int64_t system_wall_ms(void *context)
@@ -50,4 +51,28 @@ void clock_format_utc(char out[CLOCK_TEXT_BYTES], int64_t wall_ms)
     (void)gmtime_r(&seconds, &parts);
     (void)strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
     (void)snprintf(out, CLOCK_TEXT_BYTES, "%.19s.%03dZ", text, (int)(wall_ms % 1000));
+}
+
+bool clock_parse_utc(const char *text, int64_t *wall_ms)
+{
+    struct tm tm = {0};
+    int used = 0;
+
+    if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour,
+               &tm.tm_min, &tm.tm_sec, &used) != 6 ||
+        tm.tm_year < 1970 || tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 ||
+        tm.tm_hour < 0 || tm.tm_hour > 23 || tm.tm_min < 0 || tm.tm_min > 59 || tm.tm_sec < 0 ||
+        tm.tm_sec > 60) {
+        return false;
+    }
+    if (text[used] == '.') { /* fractions of a second do not matter here */
+        used += 1 + (int)strspn(text + used + 1, "0123456789");
+    }
+    if (strcmp(text + used, "Z") != 0 && strcmp(text + used, "+00:00") != 0) {
+        return false;
+    }
+    tm.tm_year -= 1900;
+    tm.tm_mon -= 1;
+    *wall_ms = (int64_t)timegm(&tm) * 1000;
+    return true;
 }

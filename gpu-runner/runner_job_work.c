@@ -185,6 +185,11 @@ static bool look_around(struct runner_job *job)
     if (view.lost && !probe(job)) {
         return false;
     }
+    if (job->env->notice->announced && !job->warned) {
+        job->warned = true; /* training goes on for a while, but the kill may come early */
+        snapshot(job, SLOT_INTERVAL);
+    }
+    job->interval.threatened = job->env->notice->threatened;
     if (view.checkpoint_now) {
         snapshot(job, SLOT_MANUAL);
     } else if (is_due(job)) {

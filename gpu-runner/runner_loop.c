@@ -68,7 +68,8 @@ struct loop {
 
 static enum nero_status stopped(struct loop *loop, struct nero_err *err)
 {
-    return err_set(err, NERO_CANCELLED, 0, "stopped: %s", loop->notice->why);
+    return err_set(err, NERO_CANCELLED, 0, "stopped: %s",
+                   loop->notice->asked ? loop->notice->why : "the machine is about to end");
 }
 
 /* After a failure at start: may it be tried again? Sleeps. */
@@ -514,7 +515,7 @@ static enum nero_status serve(struct loop *loop, struct nero_err *err)
         bool worked = false;
         enum nero_status status;
 
-        if (runner_notice_stopping(loop->notice)) {
+        if (runner_notice_stopping(loop->notice) || loop->notice->announced) {
             return stopped(loop, err);
         }
         if (renew_certificate(loop, err) != NERO_OK) {

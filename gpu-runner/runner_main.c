@@ -42,7 +42,7 @@ static const char examples[] =
 struct arguments {
     const char *redis, *store, *run, *backend, *join_token, *root_key, *cache;
     const char *log_level, *log_format;
-    const char *checkpoint_interval;
+    const char *checkpoint_interval, *notice, *notice_url;
     uint64_t enrol_fd, shards, threads, beat_ms, max_jobs;
     double grace_seconds, stall_seconds;
     bool once, version;
@@ -74,6 +74,11 @@ static enum nero_status parse(struct arguments *a, int argc, char **argv, bool *
          &a->checkpoint_interval, 0},
         {"stop-grace", OPTIONS_DOUBLE, "S", "from SIGTERM to the kill (default 10)",
          "NERO_STOP_GRACE", &a->grace_seconds, 0},
+        {"notice", OPTIONS_STRING, "CLOUD",
+         "heed its notices of preemption: auto, aws, gce, azure, none (default auto)",
+         "NERO_NOTICE", &a->notice, 0},
+        {"notice-url", OPTIONS_STRING, "URL", "of its metadata service, if not the usual one",
+         "NERO_NOTICE_URL", &a->notice_url, 0},
         {"beat-ms", OPTIONS_U64, "MS", "renew the lease every MS (default: lease / 3)",
          "NERO_BEAT_MS", &a->beat_ms, 3600000},
         {"stall-timeout", OPTIONS_DOUBLE, "S",
@@ -205,10 +210,35 @@ static enum nero_status make_options(const struct arguments *a, char cache[RUNNE
     return out->has_token ? read_token(a->join_token, out->token, err) : NERO_OK;
 }
 
+/* Everything is ready: run, and watch for notices meanwhile. */
+static enum nero_status serve(const struct arguments *a, const struct runner_loop_options *options,
+                              struct nero_err *err)
+{
+    enum runner_watch_platform platform;
+    struct runner_notice notice;
+    enum nero_status status;
+
+    if (runner_watch_parse(a->notice, &platform, err) != NERO_OK) {
+        return err_wrap(err, "--notice");
+    }
+    if (a->notice_url != NULL && strcmp(a->notice, "auto") == 0) {
+        return err_set(err, NERO_INVALID, 0, "--notice-url: say with --notice whose it is");
+    }
+    if (runner_notice_install(&notice, options->enrol_fd, (int64_t)(a->grace_seconds * 1000),
+                              err) != NERO_OK ||
+        runner_watch_start(platform, a->notice_url, &notice.watch, err) != NERO_OK) {
+        return err->status;
+    }
+    status = runner_loop_run(options, &notice, err);
+    runner_watch_end(notice.watch);
+    return status;
+}
+
 int main(int argc, char **argv)
 {
     struct arguments arguments = {.backend = "auto",
                                   .shards = 1,
+                                  .notice = "auto",
                                   .log_level = "info",
                                   .log_format = "text",
                                   .enrol_fd = UINT64_MAX,
@@ -216,7 +246,6 @@ int main(int argc, char **argv)
                                   .grace_seconds = RUNNER_NOTICE_GRACE_MS / 1000.0,
                                   .stall_seconds = 300};
     struct runner_loop_options options;
-    struct runner_notice notice;
     char cache[RUNNER_DATA_PATH_BYTES];
     bool ended = false;
     struct nero_err err;
@@ -229,9 +258,7 @@ int main(int argc, char **argv)
     if (ended) {
         return ERR_EXIT_DONE;
     }
-    if (runner_notice_install(&notice, options.enrol_fd, (int64_t)(arguments.grace_seconds * 1000),
-                              &err) != NERO_OK ||
-        runner_loop_run(&options, &notice, &err) != NERO_OK) {
+    if (serve(&arguments, &options, &err) != NERO_OK) {
         if (err.status == NERO_CANCELLED) {
             log_line(LOG_INFO, "runner.ended", NULL, "reason=\"%s\"", err.message);
         } else {

@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "nero/interval.h"
+
 enum { BACKOFF_FIRST_MS = 100, BACKOFF_MAX_MS = 5000 };
 
 static volatile sig_atomic_t signal_asked; /* number of the first signal */
@@ -56,14 +58,33 @@ static bool parent_gone(int fd)
            recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
+static void heed_watch(struct runner_notice *notice)
+{
+    struct runner_watch_view view;
+    int64_t left_ns;
+
+    runner_watch_look(notice->watch, &view);
+    notice->threatened = view.threatened;
+    notice->announced = view.announced;
+    if (view.announced) {
+        left_ns = view.kill_ns - clock_mono_ns(clock_system());
+        if ((double)left_ns * 1e-9 <= INTERVAL_STOP_S) {
+            runner_notice_ask(notice, view.why, left_ns / 1000000);
+        }
+    }
+}
+
 bool runner_notice_stopping(struct runner_notice *notice)
 {
-    if (notice->asked) {
-        return true;
-    }
-    if (signal_asked != 0) {
+    if (signal_asked != 0 &&
+        !notice->signalled) { /* also after another cause: the kill is nearer */
+        notice->signalled = true;
         runner_notice_ask(notice, signal_asked == SIGINT ? "SIGINT" : "SIGTERM", notice->grace_ms);
-    } else if (notice->parent_fd >= 0 && parent_gone(notice->parent_fd)) {
+    }
+    if (!notice->asked) {
+        heed_watch(notice);
+    }
+    if (!notice->asked && notice->parent_fd >= 0 && parent_gone(notice->parent_fd)) {
         runner_notice_ask(notice, "parent gone", notice->grace_ms);
     }
     return notice->asked;
@@ -71,15 +92,20 @@ bool runner_notice_stopping(struct runner_notice *notice)
 
 void runner_notice_ask(struct runner_notice *notice, const char *why, int64_t lead_ms)
 {
+    int64_t kill_ns = clock_mono_ns(clock_system()) + lead_ms * 1000000;
+
     if (!notice->asked) {
         notice->asked = true;
         notice->why = why;
-        notice->kill_ns = clock_mono_ns(clock_system()) + lead_ms * 1000000;
+        notice->kill_ns = kill_ns;
+    } else if (kill_ns < notice->kill_ns) {
+        notice->kill_ns = kill_ns;
     }
 }
 
-double runner_notice_left_s(const struct runner_notice *notice)
+double runner_notice_left_s(struct runner_notice *notice)
 {
+    (void)runner_notice_stopping(notice); /* a signal may have come since */
     return (double)(notice->kill_ns - clock_mono_ns(clock_system())) * 1e-9;
 }
 

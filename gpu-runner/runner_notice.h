@@ -1,6 +1,8 @@
 /*
- * Requests to stop: SIGTERM, SIGINT, and the end of the socket that a local runner inherited (its
- * parent is gone). A request is never taken back. A second SIGINT ends the program at once.
+ * Requests to stop: SIGTERM, SIGINT, the end of the socket that a local runner inherited (its
+ * parent is gone), and the announced end of a preemptible machine (runner_watch), which is heeded
+ * INTERVAL_STOP_S before it. A request is never taken back. A second SIGINT ends the program at
+ * once.
  *
  * Also how the runner waits: in pieces, so that a request is seen within RUNNER_NOTICE_SLICE_MS.
  * Thread: the main thread alone; others block these signals.
@@ -15,6 +17,8 @@
 #include "nero/err.h"
 #include "nero/rng.h"
 
+#include "runner_watch.h"
+
 enum {
     RUNNER_NOTICE_SLICE_MS = 100,
     RUNNER_NOTICE_GRACE_MS = 10000, /* from SIGTERM to SIGKILL: Docker's default */
@@ -26,7 +30,11 @@ struct runner_notice {
     int64_t grace_ms; /* from a signal to the kill */
     bool asked;       /* sticky, whatever asked */
     const char *why;
-    int64_t kill_ns; /* monotonic: when the kill is to be expected */
+    int64_t kill_ns;            /* monotonic: when the kill is to be expected */
+    bool signalled;             /* a signal has been heeded */
+    bool threatened;            /* an end is likely, or announced */
+    bool announced;             /* ... and soon: nothing new should be begun */
+    struct runner_watch *watch; /* of the metadata service; NULL: none. Set by the caller */
 };
 
 /* Install the signal handlers; SIGPIPE is ignored from here on. Errors: unavailable. */
@@ -40,7 +48,7 @@ bool runner_notice_stopping(struct runner_notice *notice);
 void runner_notice_ask(struct runner_notice *notice, const char *why, int64_t lead_ms);
 
 /* Seconds until the kill, after a stop was asked for. */
-double runner_notice_left_s(const struct runner_notice *notice);
+double runner_notice_left_s(struct runner_notice *notice);
 
 /* Sleep up to `ms`; true when a stop was asked for. */
 bool runner_notice_sleep(struct runner_notice *notice, const struct clock_source *clock,

@@ -4,34 +4,10 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
+
+#include "nero/clock.h"
 
 enum { DOCUMENT_BYTES_MAX = 64 * 1024, URL_BYTES = 1024, TOKEN_BYTES = 4096 };
-
-/* "2026-11-23T05:41:33Z" in milliseconds; false on anything else. */
-static bool parse_time(const char *text, int64_t *out)
-{
-    struct tm tm = {0};
-    int used = 0;
-
-    if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour,
-               &tm.tm_min, &tm.tm_sec, &used) != 6 ||
-        tm.tm_year < 1970 || tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 ||
-        tm.tm_hour < 0 || tm.tm_hour > 23 || tm.tm_min < 0 || tm.tm_min > 59 || tm.tm_sec < 0 ||
-        tm.tm_sec > 60) {
-        return false;
-    }
-    if (text[used] == '.') { /* fractions of a second do not matter here */
-        used += 1 + (int)strspn(text + used + 1, "0123456789");
-    }
-    if (strcmp(text + used, "Z") != 0 && strcmp(text + used, "+00:00") != 0) {
-        return false;
-    }
-    tm.tm_year -= 1900;
-    tm.tm_mon -= 1;
-    *out = (int64_t)timegm(&tm) * 1000;
-    return true;
-}
 
 static bool take(const json_t *document, const char *name, char *out, size_t out_bytes)
 {
@@ -56,7 +32,7 @@ static enum nero_status read_document(const json_t *document, struct s3_credenti
         out->secret_key[0] == 0) {
         return err_set(err, NERO_CORRUPT, 0, "the credentials service's document lacks a field");
     }
-    if (expiration == NULL || !parse_time(expiration, &out->expires_ms)) {
+    if (expiration == NULL || !clock_parse_utc(expiration, &out->expires_ms)) {
         return err_set(err, NERO_CORRUPT, 0,
                        "the credentials service's document has no time of "
                        "expiry");

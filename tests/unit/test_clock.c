@@ -80,6 +80,32 @@ static void test_clock__virtual_clock(void **state)
     assert_true(clock_seconds_since(&clock, 5) == 3600.0);
 }
 
+static void test_clock__utc_is_read(void **state)
+{
+    static const char *const bad[] = {"",
+                                      "2026-11-23T05:41:33",
+                                      "2026-11-23 05:41:33Z",
+                                      "2026-13-23T05:41:33Z",
+                                      "2026-11-23T25:41:33Z",
+                                      "2026-11-23T05:41:33+01:00",
+                                      "2026-11-23T05:41:33Zx",
+                                      "1969-11-23T05:41:33Z"};
+    char text[CLOCK_TEXT_BYTES];
+    int64_t wall_ms = 0;
+
+    (void)state;
+    assert_true(clock_parse_utc("2017-09-18T08:22:00Z", &wall_ms));
+    assert_true(wall_ms == INT64_C(1505722920000));
+    assert_true(clock_parse_utc("2017-09-18T08:22:00.75+00:00", &wall_ms));
+    assert_true(wall_ms == INT64_C(1505722920000));
+    clock_format_utc(text, wall_ms);
+    assert_true(clock_parse_utc(text, &wall_ms));
+    assert_true(wall_ms == INT64_C(1505722920000));
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_false(clock_parse_utc(bad[i], &wall_ms));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -88,6 +114,7 @@ int main(void)
         cmocka_unit_test(test_clock__wall_is_after_2024),
         cmocka_unit_test(test_clock__format),
         cmocka_unit_test(test_clock__virtual_clock),
+        cmocka_unit_test(test_clock__utc_is_read),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 #ifndef NERO_CLOCK_H
 #define NERO_CLOCK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -38,5 +39,8 @@ static inline void clock_sleep_ms(const struct clock_source *clock, int64_t ms)
 /* "2026-01-31T12:34:56.789Z" */
 enum { CLOCK_TEXT_BYTES = 32 };
 void clock_format_utc(char out[CLOCK_TEXT_BYTES], int64_t wall_ms);
+
+/* Such a text, to the second; also with +00:00 for Z. False on anything else. */
+bool clock_parse_utc(const char *text, int64_t *wall_ms);
 
 #endif
