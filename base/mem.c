@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 
 /* Large buffers are asked to be of huge pages: a fault each 4 KiB costs a third of filling them. */
-enum { HUGE_PAGE_BYTES = 2 * 1024 * 1024, HUGE_BUFFER_BYTES = 4 * HUGE_PAGE_BYTES };
+enum { HUGE_PAGE_BYTES = 2 * 1024 * 1024, HUGE_BUFFER_BYTES = 2 * HUGE_PAGE_BYTES };
 
 /* fail_times == 0 means off, the only state in production: one relaxed load an allocation. */
 static atomic_long fail_skip;

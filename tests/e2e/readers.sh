@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Goal: any tool that speaks S3 lists and reads a store as we do. Method: a real run on with_rgw's
-# gateway, and an object that is uploaded in parts; our own reads (copy_store) into a folder; then the
-# AWS command line, rclone and boto3, each where it is installed, list and fetch the same names and
-# bytes. All names, also those that we would not list ourselves, are of [A-Za-z0-9._/-].
+# gateway, and an object that is uploaded in parts; our own reads (copy_store) into a folder, which is
+# a store that audits clean; then the AWS command line, rclone and boto3, each where it is installed,
+# list and fetch the same names and bytes. All names, also those that we would not list ourselves,
+# are of [A-Za-z0-9._/-].
 #   with_rgw readers.sh SOURCE_DIR BINARY_DIR
 set -euo pipefail
 source=$1
@@ -20,6 +21,9 @@ copy_store s3://$bucket/store "file://$work/ours" >"$work/ours.out" || fail "our
 rm -r "$work/ours/~nero"
 cmp "$work/large/parts/40-MB" "$work/ours/parts/40-MB" || fail "what was put in parts"
 (cd "$work/ours" && find . -type f -printf 'store/%P\n' | LC_ALL=C sort) >"$work/names"
+nero-sched audit "file://$work/ours" --root-key "$work/data/nero/keys/root.key.pub" \
+  >"$work/audit.out" 2>&1 || fail "the copy is no store"
+rm -rf "$work/ours/~nero"
 [ "$(wc -l <"$work/names")" -gt 40 ] || fail "only $(wc -l <"$work/names") objects"
 
 # ---- always: the names as the store has them ----
