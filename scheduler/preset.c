@@ -243,7 +243,8 @@ static enum nero_status read_file(const char *path, size_t bytes_max, struct byt
         status = bytes_append(out, part, got, err);
     }
     if (status == NERO_OK && ferror(file)) {
-        status = err_set(err, NERO_UNAVAILABLE, EIO, "cannot be read");
+        status = errno == EISDIR ? err_set(err, NERO_INVALID, EISDIR, "is a folder")
+                                 : err_set(err, NERO_UNAVAILABLE, EIO, "cannot be read");
     }
     (void)fclose(file);
     if (status != NERO_OK) {
