@@ -121,20 +121,20 @@ static void print_result(const struct export_row *row, FILE *out)
     char whole[HASH_HEX_BYTES];
 
     if (!row->has_result) {
-        (void)fputs(",,,,,,,,,,,,,,,,", out);
+        (void)fputs(",,,,,,,,,,,,,,,,,", out);
         return;
     }
     hash_to_hex(weights, &outcome->weights);
     outcome_hex(outcome, whole);
-    (void)fprintf(out,
-                  "%" PRIu32 ",%" PRIu32 ",%" PRIu32 ",%.17g,%.17g,%" PRIu32 ",%s,%" PRIu64
-                  ",%" PRIu32 ",%" PRIu32 ",%s,%s,%s,%" PRIu32 ",%" PRIu32 ",%.3f,%.1f",
-                  outcome->count, outcome->correct, outcome->kept, result_clean_accuracy(outcome),
-                  result_adversarial_accuracy(outcome), outcome->zero_gradient,
-                  result_ill_name(outcome->ill), outcome->steps, outcome->epochs,
-                  outcome->best_epoch, result_stop_name(outcome->stop), weights, whole,
-                  provenance->attempts, provenance->preemptions, provenance->seconds_trained,
-                  provenance->images_per_second);
+    (void)fprintf(
+        out,
+        "%" PRIu32 ",%" PRIu32 ",%" PRIu32 ",%.17g,%.17g,%" PRIu32 ",%s,%" PRIu64 ",%" PRIu32
+        ",%" PRIu32 ",%s,%s,%s,%s,%" PRIu32 ",%" PRIu32 ",%.3f,%.1f",
+        outcome->count, outcome->correct, outcome->kept, result_clean_accuracy(outcome),
+        result_adversarial_accuracy(outcome), outcome->zero_gradient, result_ill_name(outcome->ill),
+        outcome->steps, outcome->epochs, outcome->best_epoch, result_stop_name(outcome->stop),
+        outcome->scored_best ? "best" : "last", weights, whole, provenance->attempts,
+        provenance->preemptions, provenance->seconds_trained, provenance->images_per_second);
 }
 
 /* What a candidate came to, then how: the last four columns differ between equal searches. */
@@ -142,7 +142,7 @@ static void print_result(const struct export_row *row, FILE *out)
     "lineage,generation,member,origin,operators,phase,selected,verdict,fitness,budget,job,"        \
     "reused,parameters,macs,count,correct,kept,clean_accuracy,adversarial_accuracy,zero_gradient," \
     "ill,"                                                                                         \
-    "steps,epochs,best_epoch,stop,weights,outcome,attempts,preemptions,seconds_trained,"           \
+    "steps,epochs,best_epoch,stop,scored,weights,outcome,attempts,preemptions,seconds_trained,"    \
     "images_per_second"
 
 static void print_candidate(const struct export_row *row, FILE *out)

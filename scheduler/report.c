@@ -283,9 +283,10 @@ static enum nero_status print_best(const struct report_best *best, const struct 
     print_learning(&best->phenotype.learning, out);
     (void)fprintf(out,
                   "  C %.2f %%, A %.2f %% (%s; on the correctly classified), F %.4f; "
-                  "%" PRIu32 " epochs\n",
+                  "%" PRIu32 " epochs, the %s weights scored\n",
                   100 * result_clean_accuracy(outcome), 100 * result_adversarial_accuracy(outcome),
-                  attack, best->champion.fitness, outcome->epochs);
+                  attack, best->champion.fitness, outcome->epochs,
+                  outcome->scored_best ? "best" : "last");
     if (best->has_test) {
         (void)fprintf(out,
                       "  on %" PRIu32 " test images, which selection never saw: C %.2f %%, "
@@ -370,11 +371,12 @@ static json_t *generation_json(const struct generation *generation)
 
 static json_t *outcome_json(const struct result_outcome *outcome)
 {
-    return json_pack("{s:i, s:i, s:i, s:f, s:f, s:i, s:s}", "count", (int)outcome->count, "correct",
-                     (int)outcome->correct, "kept", (int)outcome->kept, "clean_accuracy",
+    return json_pack("{s:i, s:i, s:i, s:f, s:f, s:i, s:s, s:s}", "count", (int)outcome->count,
+                     "correct", (int)outcome->correct, "kept", (int)outcome->kept, "clean_accuracy",
                      result_clean_accuracy(outcome), "adversarial_accuracy",
                      result_adversarial_accuracy(outcome), "epochs", (int)outcome->epochs, "stop",
-                     result_stop_name(outcome->stop));
+                     result_stop_name(outcome->stop), "scored",
+                     outcome->scored_best ? "best" : "last");
 }
 
 static json_t *best_json(const struct report_best *best)

@@ -40,6 +40,11 @@ static void print_protocol(const struct job_protocol *protocol, FILE *out)
                   " fitness; split seed %" PRIu64 "; scored on the %s images\n",
                   protocol->train_count, protocol->control_count, protocol->fitness_count,
                   protocol->split_seed, protocol->part == JOB_PART_TEST ? "test" : "fitness");
+    (void)fprintf(out,
+                  "on time-out the %s weights are scored; a budget in seconds is looked at after "
+                  "every %s\n",
+                  protocol->on_timeout == JOB_SCORE_BEST ? "best" : "last",
+                  protocol->time_check == JOB_CHECK_STEP ? "step" : "epoch");
     (void)fprintf(out, "attack %s; L2 %g; batch norm momentum %g; %s\n", attack, protocol->l2,
                   protocol->bn_momentum, protocol->augment ? "augmented" : "not augmented");
 }
@@ -200,10 +205,11 @@ static enum nero_status text_result(struct bytes_view body, FILE *out, struct ne
     if (result_decode(body, &result, NULL, err) != NERO_OK) {
         return err->status;
     }
-    (void)fprintf(
-        out, "stopped: %s; %s; %" PRIu32 " epochs, %" PRIu64 " updates; best epoch %" PRIu32 "\n",
-        result_stop_name(outcome->stop), result_ill_name(outcome->ill), outcome->epochs,
-        outcome->steps, outcome->best_epoch);
+    (void)fprintf(out,
+                  "stopped: %s; %s; %" PRIu32 " epochs, %" PRIu64 " updates; best epoch %" PRIu32
+                  ", the %s weights were scored\n",
+                  result_stop_name(outcome->stop), result_ill_name(outcome->ill), outcome->epochs,
+                  outcome->steps, outcome->best_epoch, outcome->scored_best ? "best" : "last");
     (void)fprintf(out,
                   "%" PRIu32 " of %" PRIu32 " correct, %" PRIu32 " kept under attack: C %.2f "
                   "%%, A %.2f %%\n",

@@ -43,6 +43,22 @@ done
 cmp "$work/smoke.nets" "$work/smoke-pgd.nets" || fail "the attack changed the training"
 cmp -s "$work/smoke.kept" "$work/smoke-pgd.kept" && fail "PGD and FGSM keep the same images"
 
+# ---- which weights were scored ----
+for which in last best; do
+  expect 0 nero-sched run "$source/presets/smoke.yaml" --name "$which" --seed 5 \
+    --set search.generations=1 --set search.budget=epochs:3 --set search.budget_cap=epochs:3 \
+    --set "protocol.on_timeout=$which" --set protocol.time_check=step
+  nero-sched export "$which" --csv "$work/$which.csv" >/dev/null 2>&1 || fail "export of $which"
+  column=$(head -1 "$work/$which.csv" | tr , '\n' | grep -nx scored | cut -d: -f1)
+  [ "$(tail -n +2 "$work/$which.csv" | cut -d, -f"$column" | sort -u)" = "$which" ] ||
+    fail "the export tells of other weights: $(cat "$work/$which.csv")"
+  job=$(tail -1 "$work/$which.csv" | cut -d, -f11)
+  expect 0 nero-sched show "runs/$which/result/${job:0:2}/$job"
+  has "$work/last.out" "the $which weights were scored"
+  expect 0 nero-sched show "runs/$which/run"
+  has "$work/last.out" "on time-out the $which weights are scored; a budget in seconds is looked at after every step"
+done
+
 # ---- the champion ----
 expect 0 nero-sched export pgd --champion --out "$work/best"
 json=$work/best/champion.json

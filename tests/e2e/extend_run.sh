@@ -27,7 +27,7 @@ has() { # WORDS: the last output
   grep -qF -- "$1" "$work/last.out" || fail "no '$1' in: $(cat "$work/last.out")"
 }
 candidates() { # RUN: what the candidates came to; the last four columns tell how
-  nero-sched export "$1" --csv - 2>/dev/null | cut -d, -f1-27 >"$work/$1.csv" || fail "export of $1"
+  nero-sched export "$1" --csv - 2>/dev/null | cut -d, -f1-28 >"$work/$1.csv" || fail "export of $1"
 }
 scores() { # RUN: test scores of champions
   find "$work/data/nero/store/runs/$1/result" -type f | wc -l

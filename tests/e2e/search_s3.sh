@@ -26,7 +26,7 @@ fail() {
 
 # What the candidates came to; the last four columns tell how (attempts, seconds) and may differ.
 export_run() { # RUN STORE
-  nero-sched export "$1" --store "$2" --csv - | cut -d, -f1-27 >"$work/$1.csv" ||
+  nero-sched export "$1" --store "$2" --csv - | cut -d, -f1-28 >"$work/$1.csv" ||
     fail "export of $1"
 }
 
