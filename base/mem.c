@@ -4,10 +4,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-
-/* Large buffers are asked to be of huge pages: a fault each 4 KiB costs a third of filling them. */
-enum { HUGE_PAGE_BYTES = 2 * 1024 * 1024, HUGE_BUFFER_BYTES = 2 * HUGE_PAGE_BYTES };
 
 /* fail_times == 0 means off, the only state in production: one relaxed load an allocation. */
 static atomic_long fail_skip;
@@ -54,22 +50,9 @@ void *mem_calloc(size_t count, size_t bytes_each)
     return count > 0 && bytes_each > 0 ? calloc(count, bytes_each) : calloc(1, 1);
 }
 
-/* The whole huge pages inside. Advice only: what it comes to does not matter. */
-static void advise_huge(char *data, size_t bytes)
-{
-    size_t skip = -(uintptr_t)data % HUGE_PAGE_BYTES;
-
-    (void)madvise(data + skip, (bytes - skip) / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES, MADV_HUGEPAGE);
-}
-
 void *mem_realloc(void *ptr, size_t bytes)
 {
-    void *grown = mem_should_fail() ? NULL : realloc(ptr, bytes > 0 ? bytes : 1);
-
-    if (grown != NULL && bytes >= HUGE_BUFFER_BYTES) {
-        advise_huge(grown, bytes);
-    }
-    return grown;
+    return mem_should_fail() ? NULL : realloc(ptr, bytes > 0 ? bytes : 1);
 }
 
 void *mem_realloc_array(void *ptr, size_t count, size_t bytes_each)
