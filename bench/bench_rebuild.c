@@ -1,0 +1,258 @@
+/*
+ * How long a queue takes to come back from a store: a run of many jobs in a folder, a private Redis
+ * that knows nothing of it, and the steps that a scheduler takes after a loss. Prints seconds.
+ *   bench_rebuild [JOBS [BYTES_OF_AN_ENVELOPE]]
+ */
+#include <errno.h>
+#include <ftw.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "nero/backlog.h"
+#include "nero/clock.h"
+#include "nero/compare.h"
+#include "nero/layout.h"
+#include "nero/mem.h"
+#include "nero/redis_child.h"
+#include "nero/run.h"
+
+#define RUN "bench"
+
+enum { LEASE_MS = 30000, NO_WINDOW_BITS = 62 };
+
+struct bench {
+    char folder[64];
+    char redis_folder[80];
+    char url[96];
+    struct key_pair key; /* of the run, and its root */
+    struct redis_child *redis;
+    struct queue *queue;
+    struct storage *store;
+    struct trust *trust;
+    struct backlog *backlog;
+};
+
+static void check(enum nero_status status, const struct nero_err *err, const char *what)
+{
+    if (status != NERO_OK) {
+        (void)fprintf(stderr, "bench_rebuild: %s: %s\n", what, err->message);
+        exit(1);
+    }
+}
+
+#define CHECK(call)                        \
+    do {                                   \
+        struct nero_err check_err = {0};   \
+        struct nero_err *err = &check_err; \
+        check((call), err, #call);         \
+    } while (0)
+
+/* ---- the store, written as the file: driver lays it out, but without its fsyncs ---- */
+
+static void put(const struct bench *bench, const char *key, struct bytes_view body)
+{
+    char path[512];
+    FILE *file;
+
+    (void)snprintf(path, sizeof path, "%s/store/%s", bench->folder, key);
+    for (char *slash = strchr(path + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (mkdir(path, 0700) != 0 && errno != EEXIST) {
+            perror(path);
+            exit(1);
+        }
+        *slash = '/';
+    }
+    file = fopen(path, "wb");
+    if (file == NULL || fwrite(body.data, 1, body.bytes, file) != body.bytes || fclose(file) != 0) {
+        perror(path);
+        exit(1);
+    }
+}
+
+static void put_sealed(const struct bench *bench, const char *key, enum envelope_type type,
+                       struct bytes_view payload)
+{
+    struct bytes stored;
+
+    bytes_init(&stored, ENVELOPE_BYTES_MAX);
+    CHECK(envelope_seal(type, payload, &bench->key, &stored, err));
+    put(bench, key, bytes_as_view(&stored));
+    bytes_fini(&stored);
+}
+
+static struct hash job_of(uint64_t n)
+{
+    return hash_of(bytes_view_of(&n, sizeof n));
+}
+
+static void put_run(const struct bench *bench)
+{
+    struct run_record record = {.name = RUN, .run_key = bench->key.public_key};
+    uint8_t dataset[HASH_BYTES] = {1};
+    char key[LAYOUT_KEY_BYTES];
+    struct bytes payload;
+
+    record.strategy = RUN_SINGLE;
+    record.resume_policy = RUN_SAME_CLASS;
+    memcpy(record.protocol.dataset.data, dataset, sizeof dataset);
+    record.protocol.train_count = 40;
+    record.protocol.control_count = 10;
+    record.protocol.fitness_count = 10;
+    record.protocol.part = JOB_PART_FITNESS;
+    record.protocol.attack = (struct job_attack){.kind = JOB_ATTACK_FGSM, .epsilon = 0.03};
+    record.protocol.eval_batch = 10;
+    record.protocol.bn_momentum = 0.9;
+    record.protocol.ill_fitted_share = 1.0;
+    record.single_job = bytes_view_str("none");
+    bytes_init(&payload, RUN_BYTES_MAX);
+    CHECK(run_record_encode(&record, &payload, err));
+    layout_run(key, RUN);
+    put_sealed(bench, key, ENVELOPE_RUN, bytes_as_view(&payload));
+    bytes_fini(&payload);
+}
+
+static void put_batch(const struct bench *bench, uint64_t number, uint64_t first, uint32_t count)
+{
+    static struct run_batch_job jobs[RUN_BATCH_JOBS_MAX];
+    struct run_batch batch = {.run = RUN, .number = number, .count = count, .jobs = jobs};
+    char key[LAYOUT_KEY_BYTES];
+    struct bytes payload;
+
+    for (uint32_t i = 0; i < count; i++) {
+        jobs[i] = (struct run_batch_job){.job = job_of(first + i), .priority = i % 3};
+    }
+    bytes_init(&payload, ENVELOPE_BYTES_MAX);
+    CHECK(run_batch_encode(&batch, &payload, err));
+    layout_batch(key, RUN, number);
+    put_sealed(bench, key, ENVELOPE_BATCH, bytes_as_view(&payload));
+    bytes_fini(&payload);
+}
+
+/* Every fifth job has a result. */
+static void put_jobs(const struct bench *bench, uint64_t count, size_t bytes)
+{
+    uint8_t *spec = mem_calloc(1, bytes);
+    char key[LAYOUT_KEY_BYTES];
+
+    for (uint64_t n = 0; n < count; n++) {
+        struct hash job = job_of(n);
+
+        memcpy(spec, &n, sizeof n);
+        layout_spec(key, RUN, &job);
+        put_sealed(bench, key, ENVELOPE_JOB, bytes_view_of(spec, bytes));
+        if (n % 5 == 0) {
+            layout_result(key, RUN, &job);
+            put(bench, key, bytes_view_str("the final slot's copy"));
+        }
+    }
+    for (uint64_t first = 0; first < count; first += RUN_BATCH_JOBS_MAX) {
+        uint64_t left = count - first;
+
+        put_batch(bench, first / RUN_BATCH_JOBS_MAX, first,
+                  (uint32_t)(left < RUN_BATCH_JOBS_MAX ? left : RUN_BATCH_JOBS_MAX));
+    }
+    free(spec);
+}
+
+/* ---- the steps ---- */
+
+static double step(const char *what, int64_t *from_ns)
+{
+    double seconds = clock_seconds_since(clock_system(), *from_ns);
+
+    (void)printf("%-40s %8.2f s\n", what, seconds);
+    (void)fflush(stdout);
+    *from_ns = clock_mono_ns(clock_system());
+    return seconds;
+}
+
+static enum nero_status count_difference(void *context, const struct compare_difference *difference,
+                                         struct nero_err *err)
+{
+    (void)context;
+    (void)difference;
+    (void)err;
+    return NERO_OK;
+}
+
+static void rebuild(struct bench *bench)
+{
+    struct backlog_fill fill = {.run = RUN,
+                                .epoch = 1,
+                                .window_bytes = UINT64_C(1) << NO_WINDOW_BITS,
+                                .lease_ms = LEASE_MS};
+    struct compare_result result;
+    struct queue_counts counts;
+    uint32_t added;
+    int64_t from_ns = clock_mono_ns(clock_system());
+    double total = 0;
+
+    CHECK(backlog_open(bench->store, bench->trust, &bench->backlog, err));
+    total += step("read batches and list results", &from_ns);
+    CHECK(queue_lead(bench->queue, RUN, 1, LEASE_MS, err));
+    CHECK(backlog_meet(bench->backlog, bench->queue, 1, NULL, err));
+    total += step("meet Redis", &from_ns);
+    do {
+        CHECK(backlog_fill(bench->backlog, bench->queue, &fill, &added, err));
+    } while (added > 0);
+    total += step("look at chains, read and queue jobs", &from_ns);
+    CHECK(queue_counts(bench->queue, RUN, &counts, err));
+    (void)printf("%-40s %8.2f s  (%" PRIu64 " jobs queued, %" PRIu64 " have results)\n", "rebuilt",
+                 total, counts.ready, backlog_count(bench->backlog) - counts.ready);
+    backlog_close(bench->backlog);
+    from_ns = clock_mono_ns(clock_system());
+    CHECK(backlog_open(bench->store, bench->trust, &bench->backlog, err));
+    CHECK(compare_queue(bench->backlog, bench->queue, RUN, NULL, count_difference, NULL, &result,
+                        err));
+    (void)step("compare (--dry-run)", &from_ns);
+    if (result.differences != 0) {
+        (void)fprintf(stderr, "bench_rebuild: %" PRIu64 " differences\n", result.differences);
+        exit(1);
+    }
+}
+
+static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *at)
+{
+    (void)info;
+    (void)kind;
+    (void)at;
+    return remove(path);
+}
+
+int main(int argc, char **argv)
+{
+    struct bench bench = {.folder = "/tmp/bench_rebuild.XXXXXX"};
+    uint64_t jobs = argc > 1 ? strtoull(argv[1], NULL, 10) : 100000;
+    size_t bytes = argc > 2 ? (size_t)strtoull(argv[2], NULL, 10) : 1500;
+    int64_t from_ns = clock_mono_ns(clock_system());
+
+    if (bytes < sizeof jobs || mkdtemp(bench.folder) == NULL) {
+        (void)fprintf(stderr, "bench_rebuild: no folder, or envelopes too small\n");
+        return 2;
+    }
+    CHECK(hash_library_init(err));
+    key_pair_generate(&bench.key);
+    put_run(&bench);
+    put_jobs(&bench, jobs, bytes);
+    (void)printf("%" PRIu64 " jobs of %zu bytes\n", jobs, bytes);
+    (void)step("(write the store)", &from_ns);
+    (void)snprintf(bench.url, sizeof bench.url, "file://%s/store", bench.folder);
+    (void)snprintf(bench.redis_folder, sizeof bench.redis_folder, "%s/redis", bench.folder);
+    (void)mkdir(bench.redis_folder, 0700);
+    CHECK(redis_child_start(bench.redis_folder, &bench.redis, err));
+    CHECK(queue_open(redis_child_url(bench.redis), &bench.queue, err));
+    CHECK(storage_open(bench.url, false, &bench.store, err));
+    CHECK(trust_open(bench.store, RUN, NULL, &bench.trust, err));
+    rebuild(&bench);
+    backlog_close(bench.backlog);
+    trust_close(bench.trust);
+    storage_close(bench.store);
+    queue_close(bench.queue);
+    redis_child_stop(bench.redis);
+    (void)nftw(bench.folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    return 0;
+}
