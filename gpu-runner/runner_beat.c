@@ -103,7 +103,7 @@ static void announce(struct runner_beat *beat)
         return;
     }
     if (queue_announce(beat->queue, beat->claim.run, beat->options.runner, beat->options.host,
-                       beat->options.numeric_class, &ignored) == NERO_OK) {
+                       beat->options.numeric_class, NULL, &ignored) == NERO_OK) {
         beat->announced_ns = now_ns;
     }
 }

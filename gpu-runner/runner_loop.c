@@ -394,12 +394,16 @@ static void announce(struct loop *loop, struct member *member)
 {
     int64_t now_ns = clock_mono_ns(loop->clock);
     struct nero_err ignored;
+    bool drained = false;
 
     if (member->announced_ns == 0 ||
         now_ns - member->announced_ns >= (int64_t)LOOP_WAIT_MS * 1000000) {
         (void)queue_announce(loop->queue, member->run, loop->runner, loop->host,
-                             loop->numeric_class, &ignored);
+                             loop->numeric_class, &drained, &ignored);
         member->announced_ns = now_ns;
+        if (drained) {
+            runner_notice_ask(loop->notice, "drain", RUNNER_NOTICE_DRAIN_MS);
+        }
     }
 }
 

@@ -143,54 +143,33 @@ static size_t plan(const struct backlog *backlog, uint64_t room)
     return (size_t)(most < waiting ? most : waiting);
 }
 
-static enum nero_status fill_some(struct filling *filling, size_t most, struct nero_err *err)
+static enum nero_status fill_numbers(struct filling *filling, const uint32_t *numbers, size_t count,
+                                     struct nero_err *err)
 {
-    struct backlog *backlog = filling->backlog;
-    uint32_t *numbers;
-    size_t count;
-    enum nero_status status = pick(backlog, most, filling->redis_ms, &numbers, &count, err);
+    enum nero_status status;
 
-    if (status != NERO_OK) {
-        return status;
-    }
     for (uint32_t i = 0; i < QUEUE_SUBMIT_MAX; i++) {
         bytes_init(&filling->envelopes[i], JOB_BYTES_MAX + ENVELOPE_OVERHEAD_MAX);
     }
-    status = backlog_read_jobs(backlog, numbers, count, fill_one, filling, err);
+    status = backlog_read_jobs(filling->backlog, numbers, count, fill_one, filling, err);
     if (status == NERO_OK) {
         status = flush(filling, err);
     }
     for (uint32_t i = 0; i < QUEUE_SUBMIT_MAX; i++) {
         bytes_fini(&filling->envelopes[i]);
     }
-    free(numbers);
     return status;
 }
 
-bool backlog_is_full(uint64_t envelope_bytes, uint64_t window_bytes)
-{
-    return envelope_bytes > window_bytes / 4 * 3;
-}
-
-enum nero_status backlog_fill(struct backlog *backlog, struct queue *queue,
-                              const struct backlog_fill *fill, uint32_t *added,
+static enum nero_status begin(struct backlog *backlog, struct queue *queue,
+                              const struct backlog_fill *fill, struct filling **out,
                               struct nero_err *err)
 {
     struct filling *filling;
     struct queue_counts counts;
-    enum nero_status status = NERO_OK;
 
-    if (added != NULL) {
-        *added = 0;
-    }
-    if (backlog_waiting(backlog) == 0) {
-        return NERO_OK;
-    }
     if (queue_counts(queue, fill->run, &counts, err) != NERO_OK) {
         return err->status;
-    }
-    if (backlog_is_full(counts.envelope_bytes, fill->window_bytes)) {
-        return NERO_OK;
     }
     filling = mem_calloc(1, sizeof *filling);
     if (filling == NULL) {
@@ -201,12 +180,82 @@ enum nero_status backlog_fill(struct backlog *backlog, struct queue *queue,
     filling->fill = fill;
     filling->redis_ms = counts.redis_ms;
     filling->bytes = counts.envelope_bytes;
-    status = fill_some(filling, plan(backlog, fill->window_bytes - counts.envelope_bytes), err);
-    if (status == NERO_OK && added != NULL) {
-        *added = filling->added;
+    *out = filling;
+    return NERO_OK;
+}
+
+bool backlog_is_full(uint64_t envelope_bytes, uint64_t window_bytes)
+{
+    return envelope_bytes > window_bytes / 4 * 3;
+}
+
+static enum nero_status fill_window(struct filling *filling, struct nero_err *err)
+{
+    struct backlog *backlog = filling->backlog;
+    uint64_t window_bytes = filling->fill->window_bytes;
+    uint32_t *numbers;
+    size_t count;
+    enum nero_status status;
+
+    if (backlog_is_full(filling->bytes, window_bytes)) {
+        return NERO_OK;
     }
-    free(filling);
+    status = pick(backlog, plan(backlog, window_bytes - filling->bytes), filling->redis_ms,
+                  &numbers, &count, err);
+    if (status == NERO_OK) {
+        status = fill_numbers(filling, numbers, count, err);
+        free(numbers);
+    }
+    return status;
+}
+
+enum nero_status backlog_fill(struct backlog *backlog, struct queue *queue,
+                              const struct backlog_fill *fill, uint32_t *added,
+                              struct nero_err *err)
+{
+    struct filling *filling;
+    uint32_t total = 0;
+    enum nero_status status;
+
+    if (added != NULL) {
+        *added = 0;
+    }
+    if (backlog_waiting(backlog) == 0) {
+        return NERO_OK;
+    }
+    status = begin(backlog, queue, fill, &filling, err);
+    if (status == NERO_OK) {
+        status = fill_window(filling, err);
+        total = filling->added;
+        free(filling);
+    }
+    if (status == NERO_OK && added != NULL) {
+        *added = total;
+    }
     return status == NERO_OK ? NERO_OK : err_wrap(err, "queue jobs");
+}
+
+enum nero_status backlog_fill_one(struct backlog *backlog, struct queue *queue,
+                                  const struct backlog_fill *fill, const struct hash *job,
+                                  struct nero_err *err)
+{
+    const struct backlog_entry *entry = backlog_find(backlog, job);
+    struct filling *filling;
+    uint32_t number;
+    enum nero_status status;
+
+    if (entry == NULL || entry->state != BACKLOG_WAITING) {
+        return NERO_OK;
+    }
+    number = (uint32_t)(entry - backlog->entries);
+    status = begin(backlog, queue, fill, &filling, err);
+    if (status != NERO_OK) {
+        return status;
+    }
+    filling->bytes = 0; /* whatever the window */
+    status = fill_numbers(filling, &number, 1, err);
+    free(filling);
+    return status;
 }
 
 /* ---- looking ---- */

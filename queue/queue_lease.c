@@ -187,8 +187,11 @@ enum nero_status queue_pin(struct queue *queue, const struct queue_claim *claim,
 }
 
 enum nero_status queue_announce(struct queue *queue, const char *run, const char *runner,
-                                const char *host, const char *numeric_class, struct nero_err *err)
+                                const char *host, const char *numeric_class, bool *drained,
+                                struct nero_err *err)
 {
+    struct queue_reply reply;
+    char word[16];
     enum nero_status status = check_runner(runner, err);
 
     if (status == NERO_OK) {
@@ -203,5 +206,13 @@ enum nero_status queue_announce(struct queue *queue, const char *run, const char
     queue_add_text(queue, runner);
     queue_add_cut(queue, host, 127);
     queue_add_text(queue, numeric_class);
-    return queue_run_plain(queue, err);
+    status = queue_run(queue, &reply, err);
+    if (status == NERO_OK) {
+        status = queue_reply_text(&reply, word, sizeof word, err);
+    }
+    queue_reply_fini(&reply);
+    if (status == NERO_OK && drained != NULL) {
+        *drained = control_of(word) == QUEUE_DRAIN;
+    }
+    return status;
 }

@@ -251,6 +251,7 @@ static enum nero_status word_status(const redisReply *raw, const char *name, str
         {"none", NERO_NOT_FOUND, "nothing to claim"},
         {"gone", NERO_NOT_FOUND, "Redis does not know the job"},
         {"unknown", NERO_NOT_FOUND, "Redis does not know the run"},
+        {"nobody", NERO_NOT_FOUND, "no runner is announced as"},
         {"stale", NERO_STALE, "overtaken by"},
         {"full", NERO_UNAVAILABLE, "no room"},
     };

@@ -16,7 +16,7 @@
     X(release) X(pin) X(finish) X(cancel) X(tell) X(reap)   \
     X(retry) X(pause) X(drop) X(announce) X(counts) X(info) \
     X(list) X(runners) X(lanes) X(enrol)                    \
-    X(stay) X(resign) X(limit) X(jobs)
+    X(stay) X(resign) X(limit) X(jobs) X(drain)
 /* clang-format on */
 
 enum queue_script {

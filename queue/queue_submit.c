@@ -250,6 +250,16 @@ enum nero_status queue_limit(struct queue *queue, const char *run, uint64_t epoc
     return queue_run_plain(queue, err);
 }
 
+enum nero_status queue_drain(struct queue *queue, const char *run, uint64_t epoch,
+                             const char *runner, uint32_t *told, struct nero_err *err)
+{
+    if (begin(queue, QUEUE_SCRIPT_drain, run, epoch, err) != NERO_OK) {
+        return err->status;
+    }
+    queue_add_text(queue, runner);
+    return run_count(queue, told, err);
+}
+
 enum nero_status queue_drop(struct queue *queue, const char *run, uint64_t epoch,
                             struct nero_err *err)
 {

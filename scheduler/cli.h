@@ -19,20 +19,25 @@ struct cli_command {
 int cmd_audit(int argc, char **argv);
 int cmd_cancel(int argc, char **argv);
 int cmd_dataset(int argc, char **argv);
+int cmd_drain(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_evaluate(int argc, char **argv);
 int cmd_export(int argc, char **argv);
 int cmd_genotype(int argc, char **argv);
 int cmd_keys(int argc, char **argv);
+int cmd_limit(int argc, char **argv);
 int cmd_list(int argc, char **argv);
+int cmd_pause(int argc, char **argv);
 int cmd_plan(int argc, char **argv);
 int cmd_rebuild(int argc, char **argv);
 int cmd_resume(int argc, char **argv);
+int cmd_retry(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_show(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_submit(int argc, char **argv);
+int cmd_unpause(int argc, char **argv);
 int cmd_watch(int argc, char **argv);
 
 enum { CLI_URL_BYTES = 1100 };

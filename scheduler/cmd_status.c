@@ -167,7 +167,7 @@ static void print_given_up(const struct status_queue *queue)
 
         hash_to_hex(hex, &job->job);
         (void)printf("%s: job %.12s: %s (failed %" PRIu32 ", preempted %" PRIu32 ", lost %" PRIu32
-                     ")\n",
+                     "); 'nero-sched retry' tries it again\n",
                      job->info.state, hex, job->info.reason, job->info.failures,
                      job->info.preemptions, job->info.lost_leases);
     }

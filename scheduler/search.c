@@ -576,6 +576,21 @@ static enum nero_status load_closed(struct search *search, struct search_lineage
     return status;
 }
 
+/* Failed jobs may have been reopened since: then they are waited for again. */
+static enum nero_status look_at_failed(struct search *search, struct search_lineage *lineage,
+                                       struct nero_err *err)
+{
+    for (uint32_t i = 0; i < waited_for(lineage)->member_count; i++) {
+        struct search_job *job = &lineage->jobs[i];
+
+        if (job->wanted && job->look.state == SUBMISSION_FAILED &&
+            look_job(search, job, err) != NERO_OK) {
+            return err->status;
+        }
+    }
+    return NERO_OK;
+}
+
 /* All jobs that are waited for are done. */
 static enum nero_status advance(struct search *search, struct search_lineage *lineage,
                                 struct nero_err *err)
@@ -626,6 +641,9 @@ static enum nero_status tick_lineage(struct search *search, struct search_lineag
         return err_wrap(err, "propose generation %" PRIu32, lineage->number);
     }
     if (poll_generation(search, lineage, err) != NERO_OK) {
+        return err_wrap(err, "generation %" PRIu32, lineage->number);
+    }
+    if (all_done(lineage) && look_at_failed(search, lineage, err) != NERO_OK) {
         return err_wrap(err, "generation %" PRIu32, lineage->number);
     }
     return all_done(lineage) ? advance(search, lineage, err) : NERO_OK;

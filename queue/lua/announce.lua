@@ -1,4 +1,4 @@
--- ARGV: runner, host, class.  ok | unknown
+-- ARGV: runner, host, class.  ok <'drain' or ''> | unknown
 if redis.call('EXISTS', META) == 0 then
     return {'unknown'}
 end
@@ -10,4 +10,4 @@ for _, name in ipairs(redis.call('ZRANGEBYSCORE', RUNNERS, '-inf', text(now))) d
 end
 redis.call('HSET', key, 'host', ARGV[2], 'class', ARGV[3])
 redis.call('ZADD', RUNNERS, text(now + 3 * ttl), ARGV[1])
-return {'ok'}
+return {'ok', redis.call('HGET', key, 'ctl') or ''}

@@ -7,6 +7,9 @@ if not epoch then
 end
 local now, ttl = tick()
 sweep(now, 5, 100)
+if redis.call('HGET', runner_key(runner), 'ctl') == 'drain' then
+    return {'none', 'the runner is drained'}
+end
 local meta = redis.call('HMGET', META, 'paused', 'counter', 'limit')
 if meta[1] == '1' then
     return {'none', 'the run is paused'}

@@ -29,8 +29,8 @@ if ARGV[4] == '1' or failed >= FAILURES_MAX then
     event('dead', id, job[4], ARGV[5])
     return {'ok', '1'}
 end
--- 5 s, 10 s, ... at a lease of 30 s, and up to half as much again, drawn from the nonce.
-local jitter = tonumber(string.sub(nonce, 1, 4), 16) / 65536
+-- 5 s, 10 s, ... at a lease of 30 s, and up to half as much again, drawn from the job's id.
+local jitter = tonumber(string.sub(id, 4 * failed - 3, 4 * failed), 16) / 65536
 local wait = ttl / 6 * 2 ^ (failed - 1) * (1 + jitter / 2)
 redis.call('HSET', key, 'st', 'delayed')
 redis.call('ZADD', DELAY, text(now + math.ceil(wait)), id)

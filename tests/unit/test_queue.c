@@ -180,6 +180,8 @@ static void test_queue__lower_epoch_is_refused_everywhere(void **state)
     REFUSED(NERO_STALE, queue_retry(Q, RUN, old, NULL, NULL, E));
     REFUSED(NERO_STALE, queue_pause(Q, RUN, old, true, E));
     REFUSED(NERO_STALE, queue_tell(Q, RUN, old, NULL, QUEUE_DRAIN, NULL, E));
+    REFUSED(NERO_STALE, queue_limit(Q, RUN, old, 1, E));
+    REFUSED(NERO_STALE, queue_drain(Q, RUN, old, "runner-a", NULL, E));
     REFUSED(NERO_STALE, queue_drop(Q, RUN, old, E));
     REFUSED(NERO_INVALID, queue_lead(Q, RUN, 0, LEASE_MS, E));
     state_is(1, "ready");
@@ -288,6 +290,92 @@ static void test_queue__pause_stops_claims_only(void **state)
     claim_is(&claim, 2);
 }
 
+static void test_queue__limit_bounds_what_is_under_way(void **state)
+{
+    struct queue_claim claims[2];
+    struct queue_claim third;
+
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) {
+        submit(i, "", 0, i);
+    }
+    OK(queue_limit(Q, RUN, EPOCH, 2, E));
+    assert_int_equal(counts_now().limit, 2);
+    claims[0] = claim_any();
+    claims[1] = claim_any();
+    nothing_to_claim("cpu");
+    /* Who holds a lease keeps it; room is made by any end, also by a lease that runs out. */
+    OK(queue_renew(Q, &claims[0], &no_progress, NULL, E));
+    OK(queue_release(Q, &claims[1], "", E));
+    third = claim_any();
+    nothing_to_claim("cpu");
+    queue_claim_fini(&third);
+    clock_advance(LEASE_MS);
+    third = claim_any(); /* the claim reaps */
+    queue_claim_fini(&third);
+    OK(queue_limit(Q, RUN, EPOCH, 0, E));
+    third = claim_any();
+    queue_claim_fini(&third);
+    queue_claim_fini(&claims[0]);
+    queue_claim_fini(&claims[1]);
+}
+
+static void test_queue__drained_runner_gets_no_more(void **state)
+{
+    struct queue_claim claim;
+    enum queue_control control;
+    bool drained = true;
+    uint32_t told;
+
+    (void)state;
+    submit(1, "", 0, 1);
+    submit(2, "", 0, 2);
+    REFUSED(NERO_NOT_FOUND, queue_drain(Q, RUN, EPOCH, "runner-a", &told, E));
+    OK(queue_announce(Q, RUN, "runner-a", "host", "cpu", &drained, E));
+    assert_false(drained);
+    claim = claim_any();
+    OK(queue_drain(Q, RUN, EPOCH, "runner-a", &told, E));
+    assert_int_equal(told, 1);
+    OK(queue_renew(Q, &claim, &no_progress, &control, E));
+    assert_int_equal(control, QUEUE_DRAIN);
+    OK(queue_announce(Q, RUN, "runner-a", "host", "cpu", &drained, E));
+    assert_true(drained); /* an idle one hears it so */
+    OK(queue_release(Q, &claim, "drained", E));
+    queue_claim_fini(&claim);
+    queue_claim_init(&claim);
+    REFUSED(NERO_NOT_FOUND, queue_claim(Q, RUN, "runner-a", "cpu", &claim, E));
+    assert_non_null(strstr(fixture.err.message, "drained"));
+    OK(queue_claim(Q, RUN, "runner-b", "cpu", &claim, E));
+    claim_is(&claim, 1);
+}
+
+static void test_queue__signs_of_life_fade(void **state)
+{
+    struct queue_leader leader = {.name = "host:1", .alive_ms = 500, .window_bytes = 4096};
+
+    (void)state;
+    assert_string_equal(counts_now().leader, "");
+    OK(queue_stay(Q, RUN, EPOCH, &leader, E));
+    assert_string_equal(counts_now().leader, "host:1");
+    assert_int_equal(counts_now().window_bytes, 4096);
+    clock_advance(499);
+    assert_string_equal(counts_now().leader, "host:1");
+    OK(queue_stay(Q, RUN, EPOCH, &leader, E));
+    clock_advance(499);
+    assert_string_equal(counts_now().leader, "host:1");
+    clock_advance(1);
+    assert_string_equal(counts_now().leader, "");
+    leader.name = "host:2";
+    OK(queue_stay(Q, RUN, EPOCH + 1, &leader, E));
+    leader.name = "host:1";
+    REFUSED(NERO_STALE, queue_stay(Q, RUN, EPOCH, &leader, E));
+    REFUSED(NERO_STALE, queue_resign(Q, RUN, EPOCH, E)); /* not for another */
+    assert_string_equal(counts_now().leader, "host:2");
+    OK(queue_resign(Q, RUN, EPOCH + 1, E));
+    assert_string_equal(counts_now().leader, "");
+    REFUSED(NERO_NOT_FOUND, queue_stay(Q, "unknown", EPOCH, &leader, E));
+}
+
 static enum nero_status count_run(void *context, const char *run, struct nero_err *err)
 {
     (void)err;
@@ -307,10 +395,12 @@ static void test_queue__drop_leaves_nothing(void **state)
     claim = claim_any();
     OK(queue_fail(Q, &claim, true, "x", NULL, E));
     queue_claim_fini(&claim);
-    OK(queue_announce(Q, RUN, "runner-a", "host", "cpu", E));
+    OK(queue_announce(Q, RUN, "runner-a", "host", "cpu", NULL, E));
     OK(queue_enrol_push(Q, RUN, bytes_view_str("x"), E));
+    OK(queue_lead_hidden(Q, "hidden", 1, LEASE_MS, E));
     OK(queue_runs(Q, count_run, &runs, E));
     assert_int_equal(runs, 1);
+    OK(queue_drop(Q, "hidden", 1, E));
     OK(queue_drop(Q, RUN, EPOCH, E));
     (void)raw("DEL n:clock");
     assert_int_equal(raw("DBSIZE"), 0);
@@ -385,16 +475,16 @@ static void test_queue__readers_tell_what_is_there(void **state)
     assert_int_equal(counts.redis_ms, 1000000);
     assert_int_equal(counts.envelope_bytes, 3 * item_of(&second, "", 0, 0).envelope.bytes);
     REFUSED(NERO_NOT_FOUND, queue_counts(Q, "unknown", &counts, E));
-    OK(queue_announce(Q, RUN, "r1", "host-1", "cpu", E));
+    OK(queue_announce(Q, RUN, "r1", "host-1", "cpu", NULL, E));
     OK(queue_runners(Q, RUN, see_runner, &seen, E));
     assert_int_equal(seen.count, 1);
     assert_string_equal(seen.text, "r1 host-1 cpu");
     assert_int_equal(counts_now().runners, 1);
     clock_advance(3 * LEASE_MS + 1);
     assert_int_equal(counts_now().runners, 0);
-    REFUSED(NERO_NOT_FOUND, queue_announce(Q, "unknown", "r1", "h", "cpu", E));
-    REFUSED(NERO_INVALID, queue_announce(Q, RUN, "", "h", "cpu", E));
-    REFUSED(NERO_INVALID, queue_announce(Q, RUN, "r\n", "h", "cpu", E));
+    REFUSED(NERO_NOT_FOUND, queue_announce(Q, "unknown", "r1", "h", "cpu", NULL, E));
+    REFUSED(NERO_INVALID, queue_announce(Q, RUN, "", "h", "cpu", NULL, E));
+    REFUSED(NERO_INVALID, queue_announce(Q, RUN, "r\n", "h", "cpu", NULL, E));
 }
 
 static enum nero_status see_event(void *context, const struct queue_event *event,
@@ -617,6 +707,9 @@ int main(void)
         TEST(used_up_counter_needs_a_new_epoch),
         TEST(reap_repairs_what_a_hand_broke),
         TEST(pause_stops_claims_only),
+        TEST(limit_bounds_what_is_under_way),
+        TEST(drained_runner_gets_no_more),
+        TEST(signs_of_life_fade),
         TEST(drop_leaves_nothing),
         TEST(readers_tell_what_is_there),
         TEST(events_tell_the_story_once),

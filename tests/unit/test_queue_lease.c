@@ -3,10 +3,12 @@
  * Q4, Q6). Method: the real scripts on a real redis-server with a clock that the test sets; Q1 is
  * checked after every test.
  */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -203,17 +205,26 @@ static void test_queue_lease__counters_are_separate(void **state)
     assert_int_equal(info.failures, 1);
     assert_string_equal(info.reason, "NaN");
     assert_string_equal(info.state, "delayed");
+    assert_int_equal(counts_now().failed, 1); /* of the whole run */
+    assert_int_equal(counts_now().preempted, 20);
+    assert_int_equal(counts_now().lost, 1);
 }
 
 static void test_queue_lease__failures_back_off_and_kill(void **state)
 {
+    struct hash job = job_of(1);
+    char hex[HASH_HEX_BYTES];
     struct queue_claim claim;
     bool dead;
 
     (void)state;
+    hash_to_hex(hex, &job);
     submit(1, "", 0, 0);
     for (int i = 0; i < QUEUE_FAILURES_MAX; i++) {
-        int64_t least = (int64_t)LEASE_MS / 6 << i;
+        /* lease / 6 * 2^i, and up to half as much again: drawn from the job's id. */
+        char digits[5] = {hex[4 * i], hex[4 * i + 1], hex[4 * i + 2], hex[4 * i + 3], 0};
+        double jitter = (double)strtol(digits, NULL, 16) / 65536;
+        int64_t wait = (int64_t)ceil(LEASE_MS / 6.0 * (1 << i) * (1 + jitter / 2));
 
         claim = claim_any();
         OK(queue_fail(Q, &claim, false, "cause", &dead, E));
@@ -222,9 +233,9 @@ static void test_queue_lease__failures_back_off_and_kill(void **state)
         assert_int_equal(dead, i == QUEUE_FAILURES_MAX - 1);
         assert_int_equal(info_of(1).failures, i + 1);
         queue_claim_fini(&claim);
-        clock_advance(least);
+        clock_advance(wait - 1);
         nothing_to_claim("cpu");
-        clock_advance(least / 2 + 2); /* the jitter is at most a half */
+        clock_advance(1);
     }
     state_is(1, "dead");
     nothing_to_claim("cpu");

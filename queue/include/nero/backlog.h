@@ -95,6 +95,11 @@ enum nero_status backlog_fill(struct backlog *backlog, struct queue *queue,
                               const struct backlog_fill *fill, uint32_t *added,
                               struct nero_err *err);
 
+/* One waiting job, whatever the window. ok also when it has ended, or does not wait. */
+enum nero_status backlog_fill_one(struct backlog *backlog, struct queue *queue,
+                                  const struct backlog_fill *fill, const struct hash *job,
+                                  struct nero_err *err);
+
 /* Every waiting job that backlog_fill would queue at this time, had it room for all, in that order
  * and with its envelope; ended ones become DONE and are left out. Nothing is queued. */
 typedef enum nero_status backlog_each_fn(void *context, const struct queue_item *item, bool begun,

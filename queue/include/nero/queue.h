@@ -147,6 +147,11 @@ enum nero_status queue_tell(struct queue *queue, const char *run, uint64_t epoch
                             const struct hash *job, enum queue_control what, uint32_t *count,
                             struct nero_err *err);
 
+/* A runner finishes or checkpoints what it works on, gives it back and takes no more. `told`: its
+ * jobs that will hear it. Errors: not_found when nobody of that name is announced. */
+enum nero_status queue_drain(struct queue *queue, const char *run, uint64_t epoch,
+                             const char *runner, uint32_t *told, struct nero_err *err);
+
 /* Remove everything of a run from Redis. */
 enum nero_status queue_drop(struct queue *queue, const char *run, uint64_t epoch,
                             struct nero_err *err);
@@ -216,9 +221,11 @@ enum nero_status queue_fail(struct queue *queue, const struct queue_claim *claim
 enum nero_status queue_release(struct queue *queue, const struct queue_claim *claim,
                                const char *reason, struct nero_err *err);
 
-/* Announce a runner (expires after three lease times): for status. */
+/* Announce a runner (expires after three lease times): for status. *drained: it is to take no more
+ * jobs; may be NULL. */
 enum nero_status queue_announce(struct queue *queue, const char *run, const char *runner,
-                                const char *host, const char *numeric_class, struct nero_err *err);
+                                const char *host, const char *numeric_class, bool *drained,
+                                struct nero_err *err);
 
 /* ---- readers ---- */
 
