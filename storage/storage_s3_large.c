@@ -2,6 +2,7 @@
  * s3://: large objects, as parts that are written and ranges that are read several at a time.
  */
 #include <assert.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,8 +71,10 @@ static enum nero_status move_part(struct transfer *transfer, size_t index, struc
     enum nero_status status = NERO_OK;
 
     for (int try = 0; try < PART_TRIES_MAX; try++) {
-        if (try > 0) {
-            clock_sleep_ms(clock, (int64_t)PART_DELAY_MS << (try - 1));
+        if (try > 0) { /* with jitter, to part those that failed together */
+            int64_t delay_ms = (int64_t)PART_DELAY_MS << (try - 1);
+
+            clock_sleep_ms(clock, delay_ms / 2 + randombytes_uniform((uint32_t)delay_ms / 2));
         }
         status = transfer->move(transfer, index, err);
         if (!err_is_retryable(status) || atomic_load(&transfer->failed)) {

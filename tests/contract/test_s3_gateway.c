@@ -10,9 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <arpa/inet.h>
 #include <cmocka.h>
+#include <netinet/in.h>
+#include <stdatomic.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include "nero/thread.h"
 #include "storage_s3.h"
 #include "tests/support/rgw.h"
 
@@ -60,6 +65,7 @@ static enum nero_status open_store(const char *url, bool create, struct storage 
 
     options.client.environment = &environment;
     options.client.clock = &off_clock;
+    options.client.http.connect_ms = 1000;
     options.client.http.request_ms = 20000;
     options.part_bytes = PART_BYTES;
     options.multipart_bytes = PART_BYTES;
@@ -293,6 +299,101 @@ static void test_s3__large_objects(void **state)
     free(data);
 }
 
+/* One of two bodies, over and over, until told to stop. */
+struct replacer {
+    struct thread thread;
+    struct storage *store;
+    uint8_t *bodies[2];
+    _Atomic bool stop;
+    enum nero_status status;
+    struct nero_err err;
+};
+
+static void replace_on(void *context)
+{
+    struct replacer *replacer = context;
+
+    for (unsigned i = 0; !replacer->stop && replacer->status == NERO_OK; i++) {
+        replacer->status =
+            storage_put(replacer->store, "k", bytes_view_of(replacer->bodies[i % 2], LARGE_BYTES),
+                        &replacer->err);
+    }
+}
+
+/* Ranges are bound to the first one's ETag: never a mix, whatever is written meanwhile. */
+static void test_s3__large_reads_are_of_one_object(void **state)
+{
+    enum { WHOLE_MIN = 5, READS_MAX = 200 };
+    struct replacer replacer = {.store = open_good("s3://gateway/replaced"), .status = NERO_OK};
+    struct storage *store = open_good("s3://gateway/replaced");
+    struct bytes out;
+    int whole = 0;
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        replacer.bodies[i] = malloc(LARGE_BYTES);
+        memset(replacer.bodies[i], 'a' + i, LARGE_BYTES);
+    }
+    assert_int_equal(storage_put(store, "k", bytes_view_of(replacer.bodies[1], LARGE_BYTES), &err),
+                     NERO_OK);
+    assert_int_equal(thread_start(&replacer.thread, "replacer", replace_on, &replacer, &err),
+                     NERO_OK);
+    bytes_init(&out, LARGE_BYTES);
+    for (int i = 0; i < READS_MAX && whole < WHOLE_MIN; i++) {
+        enum nero_status status;
+
+        bytes_clear(&out);
+        status = storage_get(store, "k", &out, NULL, &err);
+        if (status == NERO_OK) {
+            assert_int_equal(out.bytes, LARGE_BYTES);
+            assert_memory_equal(out.data, replacer.bodies[out.data[0] - 'a'], LARGE_BYTES);
+            whole++;
+        } else {
+            assert_true(err_is_retryable(status)); /* it was replaced each time */
+            assert_int_equal(out.bytes, 0);
+        }
+    }
+    replacer.stop = true;
+    thread_join(&replacer.thread);
+    assert_int_equal(replacer.status, NERO_OK);
+    assert_int_equal(whole, WHOLE_MIN);
+    bytes_fini(&out);
+    for (int i = 0; i < 2; i++) {
+        free(replacer.bodies[i]);
+    }
+    storage_close(replacer.store);
+    storage_close(store);
+}
+
+/* Its queue of connections full, a server answers not even that: the deadline of connecting. */
+static void test_s3__a_connection_that_never_comes(void **state)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    socklen_t bytes = sizeof address;
+    struct storage *store = NULL;
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    char endpoint[64];
+    int fillers[8];
+
+    (void)state;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(listener, 0), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &bytes), 0);
+    for (size_t i = 0; i < sizeof fillers / sizeof fillers[0]; i++) {
+        fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        (void)connect(fillers[i], (struct sockaddr *)&address, sizeof address);
+    }
+    (void)snprintf(endpoint, sizeof endpoint, "http://127.0.0.1:%d", ntohs(address.sin_port));
+    changed = (struct variable){"AWS_ENDPOINT_URL_S3", endpoint};
+    assert_int_equal(open_store("s3://gateway", false, &store), NERO_TIMEOUT);
+    assert_null(store);
+    for (size_t i = 0; i < sizeof fillers / sizeof fillers[0]; i++) {
+        (void)close(fillers[i]);
+    }
+    (void)close(listener);
+}
+
 /* What others have put into the bucket under names that are no keys. */
 static void test_s3__names_of_others_are_not_listed(void **state)
 {
@@ -352,6 +453,8 @@ int main(void)
         cmocka_unit_test_setup(test_s3__virtual_hosts, reset),
         cmocka_unit_test_setup(test_s3__large_objects, reset),
         cmocka_unit_test_setup(test_s3__names_of_others_are_not_listed, reset),
+        cmocka_unit_test_setup(test_s3__large_reads_are_of_one_object, reset),
+        cmocka_unit_test_setup(test_s3__a_connection_that_never_comes, reset),
     };
 
     return cmocka_run_group_tests(tests, start, stop);

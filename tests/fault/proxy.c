@@ -58,13 +58,13 @@ struct proxy {
 
 const char *proxy_fault_name(enum proxy_fault fault)
 {
-    static const char *const names[PROXY_FAULTS] = {
+    static const char *const names[] = {
         "none",        "reset on accept", "close early", "stall",        "503 empty",
         "503 html",    "503 xml",         "200 error",   "404 html",     "301",
         "garbage",     "long headers",    "key denied",  "keys unnamed", "drop reply",
         "stall reply", "reset headers",   "reset body",  "truncate",     "drip",
         "cut xml",     "wrong etag",      "lie",         "duplicate",    "slow",
-        "stale reads", "stale lists"};
+        "stale reads", "stale lists",     "other store"};
 
     return names[fault];
 }
@@ -265,6 +265,20 @@ static void deny_key(int fd, const struct bytes *request)
     answer_text(fd, false, "200 OK", "application/xml", text);
 }
 
+/* As another kind of store than the gateway; a replace is only said to be done. */
+static void answer_otherwise(int fd, const struct bytes *request)
+{
+    const char *match = find_header(request, body_start(request), "If-Match");
+
+    if (match != NULL && strncmp(match, " \"", 2) == 0 && strncmp(match, " \"0000", 6) != 0) {
+        answer_text(fd, false, "200 OK\r\nETag: \"d41d8cd98f00b204e9800998ecf8427e\"", "text/plain",
+                    "");
+    } else {
+        answer_text(fd, false, "412 Precondition Failed", "application/xml",
+                    "<Error><Code>PreconditionFailed</Code></Error>");
+    }
+}
+
 /* The faults whose request never reaches the gateway. */
 static void answer_alone(const struct proxy *proxy, enum proxy_fault fault, int fd,
                          const struct bytes *request)
@@ -308,6 +322,9 @@ static void answer_alone(const struct proxy *proxy, enum proxy_fault fault, int 
         break;
     case PROXY_KEYS_UNNAMED:
         answer_text(fd, false, "200 OK", "application/xml", "<DeleteResult></DeleteResult>");
+        break;
+    case PROXY_OTHER_STORE:
+        answer_otherwise(fd, request);
         break;
     default: /* PROXY_CLOSE_EARLY */
         break;
@@ -422,6 +439,11 @@ static enum proxy_fault next_fault(struct proxy *proxy)
     return fault;
 }
 
+static bool has_header(const struct bytes *request, const char *name)
+{
+    return find_header(request, body_start(request), name) != NULL;
+}
+
 /* Whether what the fault is about is in the request. */
 static bool applies(enum proxy_fault fault, const struct bytes *request)
 {
@@ -429,6 +451,9 @@ static bool applies(enum proxy_fault fault, const struct bytes *request)
     case PROXY_KEY_DENIED:
     case PROXY_KEYS_UNNAMED:
         return has_line(request, "POST ", "?delete=");
+    case PROXY_OTHER_STORE:
+        return (has_line(request, "PUT ", "") && has_header(request, "If-Match")) ||
+               (has_line(request, "POST ", "?uploadId=") && has_header(request, "If-None-Match"));
     case PROXY_STALE_LISTS:
         return has_line(request, "GET ", "list-type=");
     case PROXY_STALE_READS:
@@ -484,7 +509,7 @@ static void serve_request(struct proxy *proxy, enum proxy_fault fault, int fd,
     if (!applies(fault, request)) {
         fault = PROXY_NONE;
     }
-    if (fault != PROXY_NONE && fault < PROXY_DROP_REPLY) {
+    if (fault == PROXY_OTHER_STORE || (fault != PROXY_NONE && fault < PROXY_DROP_REPLY)) {
         answer_alone(proxy, fault, fd, request);
         return;
     }

@@ -41,7 +41,10 @@ enum proxy_fault {
     PROXY_SLOW,        /* 50 ms later */
     PROXY_STALE_READS, /* each object as it was at its first read */
     PROXY_STALE_LISTS, /* each listing likewise */
-    PROXY_FAULTS
+    PROXY_FAULTS,
+    /* no fault: a replace wants its ETag in quotes (and is only said to be done), and an upload
+       that is to be completed as a new object is refused */
+    PROXY_OTHER_STORE = PROXY_FAULTS
 };
 
 const char *proxy_fault_name(enum proxy_fault fault);

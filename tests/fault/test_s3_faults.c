@@ -26,9 +26,10 @@
 enum {
     LARGE_BYTES = 600 * 1024,
     PART_BYTES = 128 * 1024, /* the gateway of the tests allows it */
-    REQUEST_MS = 400,
-    OPERATION_MS_MAX = 3000, /* some requests, on a busy machine */
-    RETRY_BUDGET_MS = 4000
+    REQUEST_MS = 400,        /* where it is to pass */
+    PATIENT_MS = 20000,
+    OPERATION_MS_MAX = 30000, /* some requests, on a busy machine */
+    RETRY_BUDGET_MS = 20000
 };
 
 enum operation {
@@ -96,12 +97,12 @@ static enum nero_status open_s3(const struct s3_environment *environment, const 
 
     (void)snprintf(url, sizeof url, "s3://%s", prefix);
     options.client.environment = environment;
-    options.client.http.connect_ms = REQUEST_MS;
+    options.client.http.connect_ms = PATIENT_MS;
     options.client.http.request_ms = request_ms;
     options.client.http.bytes_per_second_min = UINT64_C(1) << 40; /* sizes do not extend it */
     options.part_bytes = PART_BYTES;
     options.multipart_bytes = 2 * PART_BYTES;
-    options.complete_ms = REQUEST_MS;
+    options.complete_ms = request_ms;
     return storage_s3_open_with(url, &options, true, out, err);
 }
 
@@ -121,8 +122,9 @@ static enum nero_status open_libs3(const struct s3_environment *environment, con
 static bool open_store(struct bench *bench, int port, struct storage **out)
 {
     const struct s3_environment environment = {.get = get_variable, .context = bench};
-    bool patient = port == gateway.port || bench->fault == PROXY_SLOW;
-    int64_t request_ms = patient ? 20000 : REQUEST_MS;
+    bool waits = bench->fault == PROXY_STALL || bench->fault == PROXY_STALL_REPLY ||
+                 bench->fault == PROXY_DRIP;
+    int64_t request_ms = waits && port != gateway.port ? REQUEST_MS : PATIENT_MS;
     struct nero_err err;
     char prefix[32];
 
@@ -463,6 +465,14 @@ static bool open_bench(struct bench *bench)
            open_retrying(bench, proxy_port(bench->proxy), &bench->retrying);
 }
 
+static void close_bench(struct bench *bench)
+{
+    storage_close(bench->retrying);
+    storage_close(bench->store);
+    storage_close(bench->direct);
+    proxy_stop(bench->proxy);
+}
+
 static void test_s3__every_operation_under_every_fault(void **state)
 {
     static struct bench benches[PROXY_FAULTS];
@@ -489,10 +499,7 @@ static void test_s3__every_operation_under_every_fault(void **state)
         struct bench *bench = &benches[i];
 
         thread_join(&bench->thread);
-        storage_close(bench->retrying);
-        storage_close(bench->store);
-        storage_close(bench->direct);
-        proxy_stop(bench->proxy);
+        close_bench(bench);
         checks += bench->checks;
         if (bench->failures[0] != 0) {
             print_error("under '%s':\n%s", proxy_fault_name(bench->fault), bench->failures);
@@ -541,10 +548,62 @@ static void test_storage_probe__catches_every_liar(void **state)
     assert_int_equal(storage_list_page(bench.direct, "", NULL, 10, &list, &err), NERO_OK);
     assert_int_equal(list.count, 0);
     storage_list_fini(&list);
-    storage_close(bench.retrying);
-    storage_close(bench.store);
-    storage_close(bench.direct);
-    proxy_stop(bench.proxy);
+    close_bench(&bench);
+}
+
+/* Another kind of store: what is found of it is kept, and its next replace is one request. */
+static void test_storage_probe__tells_other_stores(void **state)
+{
+    struct bench bench = {.fault = PROXY_FAULTS};
+    struct storage_probe seen;
+    struct storage_info info;
+    struct nero_err err;
+    int requests;
+
+    (void)state;
+    if (libs3) {
+        return;
+    }
+    assert_true(open_bench(&bench));
+    assert_null(storage_probed(bench.store));
+    proxy_set(bench.proxy, PROXY_OTHER_STORE, 0, -1);
+    assert_int_equal(storage_probe(bench.store, &seen, &err), NERO_OK);
+    assert_true(seen.trusted && seen.replaces_matched && seen.traits.creates_parts);
+    assert_int_equal(seen.traits.match_form, STORAGE_MATCH_QUOTED);
+    assert_memory_equal(storage_probed(bench.store)->why, seen.why, sizeof seen.why);
+    assert_int_equal(storage_put(bench.store, "k", bytes_view_str("v"), &err), NERO_OK);
+    assert_int_equal(storage_head(bench.store, "k", &info, &err), NERO_OK);
+    proxy_set(bench.proxy, PROXY_OTHER_STORE, 0, -1);
+    requests = proxy_fired(bench.proxy);
+    assert_int_equal(storage_put_if_match(bench.store, "k", bytes_view_str("w"), info.etag, &err),
+                     NERO_OK);
+    assert_int_equal(proxy_fired(bench.proxy) - requests, 1);
+    close_bench(&bench);
+}
+
+/* As many keys as fit go into one request. */
+static void test_s3__many_are_removed_by_few_requests(void **state)
+{
+    enum { KEYS = 1500 };
+    static char names[KEYS][16];
+    static const char *keys[KEYS];
+    struct bench bench = {.fault = PROXY_FAULTS};
+    struct nero_err err;
+    int requests;
+
+    (void)state;
+    if (libs3) { /* it has no delete of many */
+        return;
+    }
+    assert_true(open_bench(&bench));
+    for (int i = 0; i < KEYS; i++) {
+        (void)snprintf(names[i], sizeof names[i], "many/%d", i);
+        keys[i] = names[i];
+    }
+    requests = proxy_counts(bench.proxy).requests;
+    assert_int_equal(storage_remove_many(bench.store, keys, KEYS, &err), NERO_OK);
+    assert_int_equal(proxy_counts(bench.proxy).requests - requests, 2);
+    close_bench(&bench);
 }
 
 static int start(void **state)
@@ -566,6 +625,8 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_storage_probe__catches_every_liar),
+        cmocka_unit_test(test_storage_probe__tells_other_stores),
+        cmocka_unit_test(test_s3__many_are_removed_by_few_requests),
         cmocka_unit_test(test_s3__every_operation_under_every_fault),
     };
 

@@ -152,6 +152,38 @@ static void test_s3__connections_are_kept(void **state)
     free(data);
 }
 
+/* A server that stops in the middle, or sends a byte now and then, is given up by its pace, long
+ * before the deadline of the whole request. */
+static void test_s3__a_stalled_transfer_ends(void **state)
+{
+    static const enum proxy_fault faults[] = {PROXY_STALL_REPLY, PROXY_DRIP};
+    struct storage_s3_options options = storage_s3_defaults();
+
+    (void)state;
+    options.client.http.stall_ms = 1000;
+    options.client.http.request_ms = 600000;
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
+        struct proxy *proxy = proxy_start(gateway.port);
+        struct storage *store = NULL;
+        struct bytes out;
+
+        set_endpoint("http", "127.0.0.1", proxy_port(proxy));
+        assert_int_equal(storage_s3_open_with("s3://trust/x", &options, true, &store, &err),
+                         NERO_OK);
+        assert_int_equal(storage_put(store, "k", bytes_view_str("v"), &err), NERO_OK);
+        bytes_init(&out, 10);
+        proxy_set(proxy, faults[i], 0, -1);
+        assert_int_equal(storage_get(store, "k", &out, NULL, &err), NERO_TIMEOUT);
+        assert_int_equal(storage_put(store, "k", bytes_view_str("w"), &err), NERO_UNKNOWN);
+        proxy_set(proxy, PROXY_NONE, 0, 0);
+        assert_int_equal(storage_get(store, "k", &out, NULL, &err), NERO_OK);
+        assert_memory_equal(out.data, "w", 1); /* it had arrived */
+        storage_close(store);
+        proxy_stop(proxy);
+        bytes_fini(&out);
+    }
+}
+
 /* The text of an element of the token service's answer. */
 static bool copy_element(const char *text, const char *name, char out[TOKEN_BYTES])
 {
@@ -269,6 +301,7 @@ int main(void)
         cmocka_unit_test_setup(test_s3__tls_is_verified, reset),
         cmocka_unit_test_setup(test_s3__unsigned_bodies_need_tls, reset),
         cmocka_unit_test_setup(test_s3__connections_are_kept, reset),
+        cmocka_unit_test_setup(test_s3__a_stalled_transfer_ends, reset),
         cmocka_unit_test_setup(test_s3__a_gateway_of_another_time, reset),
     };
 
