@@ -67,6 +67,10 @@ candidates whole
 candidates grown
 [ "$(wc -l <"$work/whole.csv")" -ge 23 ] || fail "not at least 2 * (2 + 3 + 3 + 3) candidates"
 cmp "$work/whole.csv" "$work/grown.csv" || fail "the extended run came to something else"
+for lineage in 0 1; do
+  nero-sched show "runs/whole/gen/$lineage/00000003/closed" --json | grep -o '"split_seed[^,]*'
+done | sort -u >"$work/splits"
+[ "$(wc -l <"$work/splits")" -eq 2 ] || fail "not a split of its own for each lineage"
 expect 0 nero-sched list
 has "finished  8/8 generations"
 grep -c "finished  8/8 generations" "$work/last.out" | grep -qx 2 || fail "not both are finished"
