@@ -5,32 +5,8 @@
 #   cluster.sh SOURCE_DIR BINARY_DIR
 set -euo pipefail
 source=$1
-export PATH=$2:$PATH
-work=$(mktemp -d)
-export XDG_DATA_HOME=$work/data XDG_STATE_HOME=$work/state XDG_CACHE_HOME=$work/cache
-pids=()
-cleanup() {
-  local pid
-  for pid in "${pids[@]}"; do
-    kill -9 "$pid" 2>/dev/null || true
-  done
-  rm -rf "$work"
-}
-trap cleanup EXIT
-fail() {
-  echo "FAILED: $*"
-  tail -n 15 "$work"/*.log
-  exit 1
-}
-wait_for() { # SECONDS COMMAND...: until it succeeds
-  local tries=$(($1 * 10))
-  shift
-  until "$@" >/dev/null 2>&1; do
-    tries=$((tries - 1))
-    [ "$tries" -gt 0 ] || fail "waited in vain for: $*"
-    sleep 0.1
-  done
-}
+# shellcheck source=tests/e2e/world.sh
+. "$source/tests/e2e/world.sh" "$2"
 
 port=$((20000 + RANDOM % 20000))
 export NERO_REDIS=redis://127.0.0.1:$port/0 NERO_STORE=file://$work/store NERO_LOG=info

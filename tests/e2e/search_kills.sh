@@ -7,31 +7,14 @@
 #   search_kills.sh SOURCE_DIR BINARY_DIR [ROUNDS]
 set -euo pipefail
 source=$1
-binary=$2
+# shellcheck source=tests/e2e/world.sh
+. "$source/tests/e2e/world.sh" "$2"
 rounds=${3:-2}
 RANDOM=20261123
-
-work=$(mktemp -d)
-export XDG_DATA_HOME=$work/data XDG_STATE_HOME=$work/state XDG_CACHE_HOME=$work/cache
-export PATH=$binary:$PATH
-cleanup() {
-  [ -z "${sched_pid-}" ] || kill -9 "$sched_pid" 2>/dev/null || true
-  rm -rf "$work"
-}
-trap cleanup EXIT
-fail() {
-  echo "FAILED: $*"
-  tail -n 20 "$work"/state/nero/*/runner-*.log "$work"/*.out 2>/dev/null || true
-  exit 1
-}
 
 # ---- in peace ----
 nero-sched run "$source/presets/smoke.yaml" --name calm --seed 5 --runners 1 >"$work/calm.out" 2>&1 ||
   fail "the undisturbed run"
-# What the candidates came to; the last four columns tell how (attempts, seconds) and may differ.
-export_run() { # RUN
-  nero-sched export "$1" --csv - | cut -d, -f1-28 >"$work/$1.csv" || fail "export of $1"
-}
 export_run calm
 [ "$(wc -l <"$work/calm.csv")" -gt 4 ] || fail "the export has too few rows"
 
@@ -43,6 +26,7 @@ children() { # PID NAME
 serve() { # ARGUMENTS: start nero-sched in the background
   nero-sched "$@" --checkpoint-interval steps:1 --lease-ms 1000 >>"$work/storm.out" 2>&1 &
   sched_pid=$!
+  pids=("$sched_pid")
 }
 
 strike() { # kill something of the running scheduler

@@ -6,29 +6,10 @@
 #   with_rgw search_s3.sh SOURCE_DIR BINARY_DIR
 set -euo pipefail
 source=$1
-binary=$2
+# shellcheck source=tests/e2e/world.sh
+. "$source/tests/e2e/world.sh" "$2"
 store=s3://search/e2e
 RANDOM=20261124
-
-work=$(mktemp -d)
-export XDG_DATA_HOME=$work/data XDG_STATE_HOME=$work/state XDG_CACHE_HOME=$work/cache
-export PATH=$binary:$PATH
-cleanup() {
-  [ -z "${sched_pid-}" ] || kill -9 "$sched_pid" 2>/dev/null || true
-  rm -rf "$work"
-}
-trap cleanup EXIT
-fail() {
-  echo "FAILED: $*"
-  tail -n 20 "$work"/state/nero/*/runner-*.log "$work"/*.out 2>/dev/null || true
-  exit 1
-}
-
-# What the candidates came to; the last four columns tell how (attempts, seconds) and may differ.
-export_run() { # RUN STORE
-  nero-sched export "$1" --store "$2" --csv - | cut -d, -f1-28 >"$work/$1.csv" ||
-    fail "export of $1"
-}
 
 # ---- in peace, on both ----
 began=$SECONDS
@@ -47,6 +28,7 @@ cmp "$work/file.csv" "$work/s3.csv" || fail "other outcomes on s3:// than on fil
 serve() { # ARGUMENTS: start nero-sched in the background
   nero-sched "$@" --store "$store" --checkpoint-interval steps:1 --lease-ms 1000 >>"$work/storm.out" 2>&1 &
   sched_pid=$!
+  pids=("$sched_pid")
 }
 
 strike() { # kill a runner, every third time the scheduler

@@ -38,3 +38,10 @@ start_redis() { # NAME OPTION...: at unix://$work/NAME.sock
   pids+=($!)
   wait_for 10 test -S "$work/$1.sock"
 }
+
+# What a run's candidates came to, in $work/RUN.csv; the last four columns tell how (attempts,
+# seconds) and may differ.
+export_run() { # RUN [STORE]
+  nero-sched export "$1" ${2:+--store "$2"} --csv - 2>>"$work/export.out" |
+    sed -E 's/(,[^,]*){4}$//' >"$work/$1.csv" || fail "export of $1"
+}
