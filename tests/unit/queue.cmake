@@ -4,11 +4,10 @@ target_include_directories(test_queue_support PUBLIC ${CMAKE_SOURCE_DIR}/tests/s
   ${CMAKE_SOURCE_DIR}/queue)
 target_link_libraries(test_queue_support PUBLIC nero_queue cmocka)
 
-# redis_child forks from a program with threads, which the thread sanitizer does not support.
-foreach(stem queue_conn queue_lease redis_child)
+foreach(stem queue_conn queue_lease)
   nero_test(test_${stem} SOURCES test_${stem}.c LINK test_queue_support LABEL quick)
 endforeach()
-foreach(stem ahead queue queue_faults)
+foreach(stem ahead redis_child queue queue_faults)
   nero_test(test_${stem} SOURCES test_${stem}.c LINK test_queue_support LABEL "quick;threads")
 endforeach()
 
