@@ -15,7 +15,11 @@
 #include "nero/enrol.h"
 #include "nero/redis_child.h"
 
-enum { LOCAL_PATH_BYTES = 1024, LOCAL_RUNNERS_MAX = 64, LOCAL_SHARDS_MAX = 256 };
+enum {
+    LOCAL_PATH_BYTES = 1024,
+    LOCAL_RUNNERS_MAX = 64,
+    LOCAL_SHARDS_MAX = 256 /* nero-runner's */
+};
 
 /* A runner process of ours. */
 struct local_runner {

@@ -182,7 +182,7 @@ static void run_shard(const struct phase *phase, struct shard *shard)
     }
 }
 
-/* Shards are dealt out to threads; the last phase's gradients likewise, in slices. */
+/* Shards are dealt out to threads. */
 static void run_phase(void *context, uint32_t member)
 {
     const struct phase *phase = context;
