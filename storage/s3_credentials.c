@@ -10,7 +10,13 @@
 #include "nero/thread.h"
 #include "s3_metadata.h"
 
-enum { URL_BYTES = 1024, TOKEN_FILE_MAX = 4096, RETRY_MS = 30 * 1000, AGAIN_MS = 60 * 1000 };
+enum {
+    URL_BYTES = 1024,
+    TOKEN_FILE_MAX = 4096,
+    RETRY_MS = 30 * 1000,
+    AGAIN_MS = 60 * 1000,
+    DOUBT_MS = 5 * 60 * 1000 /* a lack of rights does not go away by asking a service again */
+};
 
 enum kind { KIND_FIXED, KIND_PROFILE, KIND_CONTAINER, KIND_INSTANCE };
 
@@ -26,6 +32,8 @@ struct s3_credentials_source {
     struct s3_credentials present;
     bool renewing;
     int64_t next_try_ms; /* of a renewal while the present ones are good */
+    bool doubted;        /* a renewal is due: the store said no, and not why */
+    int64_t doubt_ms;    /* before then such a no is no reason */
 };
 
 static enum nero_status take_variable(const struct s3_environment *environment, const char *name,
@@ -291,7 +299,7 @@ static bool is_good(const struct s3_credentials_source *source, int64_t now_ms)
 /* A renewal is due in the last minutes, and where there is nothing good; a file's every minute. */
 static bool is_due(const struct s3_credentials_source *source, int64_t now_ms)
 {
-    bool soon = source->kind == KIND_PROFILE ||
+    bool soon = source->kind == KIND_PROFILE || source->doubted ||
                 now_ms >= source->present.expires_ms - S3_CREDENTIALS_RENEW_MS;
 
     return source->kind != KIND_FIXED &&
@@ -317,6 +325,7 @@ enum nero_status s3_credentials_get(struct s3_credentials_source *source,
         status = fetch(source, &fresh, err);
         thread_monitor_enter(&source->monitor);
         source->renewing = false;
+        source->doubted = false;
         if (status == NERO_OK) {
             source->present = fresh;
         }
@@ -335,15 +344,24 @@ enum nero_status s3_credentials_get(struct s3_credentials_source *source,
 bool s3_credentials_refused(struct s3_credentials_source *source, const struct s3_credentials *used,
                             bool expired)
 {
-    if (source->kind == KIND_FIXED || (source->kind != KIND_PROFILE && !expired)) {
+    int64_t now_ms = clock_wall_ms(source->clock);
+    bool again = true;
+
+    if (source->kind == KIND_FIXED) {
         return false;
     }
     thread_monitor_enter(&source->monitor);
     if (strcmp(source->present.access_key, used->access_key) == 0 &&
         strcmp(source->present.token, used->token) == 0) {
-        source->present.expires_ms = 0; /* of a service: no longer good */
-        source->next_try_ms = 0;        /* of a file: look whether there are others by now */
+        if (expired) {
+            source->present.expires_ms = 0; /* of a service: no longer good */
+        } else if (source->kind != KIND_PROFILE) {
+            again = now_ms >= source->doubt_ms;
+            source->doubted = again;
+            source->doubt_ms = again ? now_ms + DOUBT_MS : source->doubt_ms;
+        }
+        source->next_try_ms = again ? 0 : source->next_try_ms;
     }
     thread_monitor_leave(&source->monitor);
-    return true;
+    return again;
 }

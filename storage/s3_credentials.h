@@ -40,8 +40,10 @@ enum nero_status s3_credentials_get(struct s3_credentials_source *source,
 
 /*
  * The store refuses `used`: fetch anew unless that has been done meanwhile. `expired`: it says that
- * they are no longer valid; else it says only no, which is reason enough to look into the files
- * again, for somebody may have rotated the keys. False where the source has nothing else to give.
+ * they are no longer valid; else it says only no, as Ceph's gateway does also of an expired
+ * session: reason enough to look into the files again, for somebody may have rotated the keys, and
+ * to ask a service again once in 5 min. False where the source has nothing else to give, or not
+ * yet.
  */
 bool s3_credentials_refused(struct s3_credentials_source *source, const struct s3_credentials *used,
                             bool expired);

@@ -163,12 +163,17 @@ static enum nero_status s3_remove(void *self, const char *key, struct nero_err *
 
 /* Reading. */
 
+/* What is missing, or why it is refused: a body would say, which the answer to a HEAD has not. */
+static bool is_unexplained(const struct nero_err *err)
+{
+    return err->system_code == 404 || err->system_code == 403 || err->system_code == 400;
+}
+
 /*
- * A HEAD was answered 404, without a body that could say what is missing: a GET of one byte has
- * one. ok: the object is there after all.
+ * A HEAD was refused: a GET of one byte has a body that says why, such as credentials that have to
+ * be renewed. ok: the object is there after all.
  */
-static enum nero_status confirm_absence(struct storage_s3 *s3, const char *name,
-                                        struct nero_err *err)
+static enum nero_status ask_again(struct storage_s3 *s3, const char *name, struct nero_err *err)
 {
     struct s3_call call = {.method = "GET",
                            .key = name,
@@ -212,10 +217,10 @@ enum nero_status storage_s3_look(struct storage_s3 *s3, const char *name, struct
         if (status == NERO_OK && out != NULL) {
             *out = info;
         }
-        if (status != NERO_UNAVAILABLE || err->system_code != 404) {
+        if (status == NERO_OK || !is_unexplained(err)) {
             return status;
         }
-        status = confirm_absence(s3, name, err);
+        status = ask_again(s3, name, err);
         if (status != NERO_OK) {
             return status;
         }

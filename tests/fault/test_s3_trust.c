@@ -12,7 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <arpa/inet.h>
 #include <cmocka.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "proxy.h"
 #include "storage_s3.h"
@@ -54,7 +59,9 @@ static void use_store(struct storage *store)
     struct bytes out;
 
     bytes_init(&out, 10);
-    assert_int_equal(storage_put(store, "k", bytes_view_str("v"), &err), NERO_OK);
+    if (storage_put(store, "k", bytes_view_str("v"), &err) != NERO_OK) {
+        fail_msg("%s", err.message);
+    }
     assert_int_equal(storage_get(store, "k", &out, NULL, &err), NERO_OK);
     assert_memory_equal(out.data, "v", 1);
     assert_int_equal(storage_remove(store, "k", &err), NERO_OK);
@@ -197,34 +204,152 @@ static bool copy_element(const char *text, const char *name, char out[TOKEN_BYTE
     return true;
 }
 
-/* Temporary credentials of the role, into the environment. */
-static void assume_role(void)
+/* Temporary credentials of the role. */
+struct session {
+    char access_key[TOKEN_BYTES];
+    char secret_key[TOKEN_BYTES];
+    char token[TOKEN_BYTES];
+};
+
+/* `clock`: of the gateway, as rgw_restart_gateway has it. */
+static void assume_role(const char *clock, struct session *out)
 {
-    static const char *const elements[] = {"AccessKeyId", "SecretAccessKey", "SessionToken"};
-    static const char *const variables[] = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
-                                            "AWS_SESSION_TOKEN"};
-    char command[512];
+    char command[640];
     char answer[8192];
     FILE *pipe;
 
     (void)snprintf(command, sizeof command,
+                   "FAKETIME=%s LD_PRELOAD='/usr/$LIB/faketime/libfaketime.so.1' "
                    "curl -sS --user '%s:%s' --aws-sigv4 aws:amz:us-east-1:sts -X POST "
                    "http://127.0.0.1:%d/ -d 'Action=AssumeRole&Version=2011-06-15"
                    "&RoleArn=arn:aws:iam:::role/runner&RoleSessionName=runner"
                    "&DurationSeconds=900'",
-                   RGW_ACCESS_KEY, RGW_SECRET_KEY, gateway.port);
+                   clock, RGW_ACCESS_KEY, RGW_SECRET_KEY, gateway.port);
     pipe = popen(command, "r");
     assert_non_null(pipe);
     answer[fread(answer, 1, sizeof answer - 1, pipe)] = 0;
     assert_int_equal(pclose(pipe), 0);
-    for (size_t i = 0; i < 3; i++) {
-        char value[TOKEN_BYTES];
-
-        if (!copy_element(answer, elements[i], value)) {
-            fail_msg("the token service answers: %s", answer);
-        }
-        (void)setenv(variables[i], value, 1);
+    if (!copy_element(answer, "AccessKeyId", out->access_key) ||
+        !copy_element(answer, "SecretAccessKey", out->secret_key) ||
+        !copy_element(answer, "SessionToken", out->token)) {
+        fail_msg("the token service answers: %s", answer);
     }
+}
+
+static struct storage *open_session(const struct session *session)
+{
+    (void)setenv("AWS_ACCESS_KEY_ID", session->access_key, 1);
+    (void)setenv("AWS_SECRET_ACCESS_KEY", session->secret_key, 1);
+    (void)setenv("AWS_SESSION_TOKEN", session->token, 1);
+    return open_good();
+}
+
+/* The service of a container that gives it a session. */
+static struct vendor {
+    struct thread thread;
+    struct thread_stop stop;
+    struct thread_monitor monitor; /* guards what follows */
+    struct session session;
+    int given;
+    int fd;
+    char url[64];
+} vendor;
+
+static void give_session(int fd)
+{
+    char date[CLOCK_TEXT_BYTES];
+    char request[4096];
+    char body[4 * TOKEN_BYTES];
+    char head[128];
+
+    clock_format_utc(date, clock_wall_ms(clock_system()) + 3600000);
+    thread_monitor_enter(&vendor.monitor);
+    vendor.given++;
+    (void)snprintf(body, sizeof body,
+                   "{\"AccessKeyId\":\"%s\",\"SecretAccessKey\":\"%s\",\"Token\":\"%s\","
+                   "\"Expiration\":\"%s\"}",
+                   vendor.session.access_key, vendor.session.secret_key, vendor.session.token,
+                   date);
+    thread_monitor_leave(&vendor.monitor);
+    (void)snprintf(head, sizeof head,
+                   "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
+                   strlen(body));
+    (void)recv(fd, request, sizeof request, 0);
+    (void)send(fd, head, strlen(head), MSG_NOSIGNAL);
+    (void)send(fd, body, strlen(body), MSG_NOSIGNAL);
+}
+
+static void vend(void *context)
+{
+    struct pollfd waits[2] = {{.fd = vendor.fd, .events = POLLIN},
+                              {.fd = vendor.stop.event_fd, .events = POLLIN}};
+
+    (void)context;
+    while (poll(waits, 2, -1) > 0 && waits[1].revents == 0) {
+        int fd = accept(vendor.fd, NULL, NULL);
+
+        give_session(fd);
+        (void)close(fd);
+    }
+}
+
+static void start_vendor(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    socklen_t bytes = sizeof address;
+
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    vendor.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(vendor.fd, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(vendor.fd, 16), 0);
+    assert_int_equal(getsockname(vendor.fd, (struct sockaddr *)&address, &bytes), 0);
+    (void)snprintf(vendor.url, sizeof vendor.url, "http://127.0.0.1:%d/", ntohs(address.sin_port));
+    assert_int_equal(thread_monitor_init(&vendor.monitor, &err), NERO_OK);
+    assert_int_equal(thread_stop_init(&vendor.stop, &err), NERO_OK);
+    assert_int_equal(thread_start(&vendor.thread, "vendor", vend, NULL, &err), NERO_OK);
+}
+
+static void stop_vendor(void)
+{
+    thread_stop_raise(&vendor.stop);
+    thread_join(&vendor.thread);
+    thread_stop_fini(&vendor.stop);
+    thread_monitor_fini(&vendor.monitor);
+    (void)close(vendor.fd);
+}
+
+static struct storage *open_vended(void)
+{
+    struct storage *store;
+
+    (void)unsetenv("AWS_ACCESS_KEY_ID");
+    (void)unsetenv("AWS_SECRET_ACCESS_KEY");
+    (void)unsetenv("AWS_SESSION_TOKEN");
+    (void)setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", vendor.url, 1);
+    store = open_good();
+    (void)unsetenv("AWS_CONTAINER_CREDENTIALS_FULL_URI");
+    return store;
+}
+
+static void vend_new(const char *clock)
+{
+    struct session fresh;
+
+    assume_role(clock, &fresh);
+    thread_monitor_enter(&vendor.monitor);
+    vendor.session = fresh;
+    vendor.given = 0;
+    thread_monitor_leave(&vendor.monitor);
+}
+
+static int vended(void)
+{
+    int given;
+
+    thread_monitor_enter(&vendor.monitor);
+    given = vendor.given;
+    thread_monitor_leave(&vendor.monitor);
+    return given;
 }
 
 static void make_role(void)
@@ -248,37 +373,54 @@ static void make_role(void)
 
 /*
  * A gateway two hours ahead: a store that is open learns its clock from the first refusal, and a
- * token of a quarter of an hour has expired.
+ * token of a quarter of an hour has expired. Who has it from the environment is denied, who has it
+ * from a service gets another one there, whatever the operation is.
  */
 static void test_s3__a_gateway_of_another_time(void **state)
 {
     struct storage *owner = open_good();
     struct storage *tampered = NULL;
-    struct storage *session;
+    struct storage *fixed;
+    struct storage *renewing[2];
+    struct session session;
     int64_t ahead_ms;
 
     (void)state;
     use_store(owner);
     make_role();
-    assume_role();
-    session = open_good();
-    use_store(session);
+    start_vendor();
+    vend_new("+0");
+    assume_role("+0", &session);
+    fixed = open_session(&session);
+    use_store(fixed);
     (void)setenv("AWS_SESSION_TOKEN", "tampered", 1);
     assert_int_equal(storage_open("s3://trust/x", false, &tampered, &err), NERO_DENIED);
     assert_null(tampered);
+    for (size_t i = 0; i < 2; i++) {
+        renewing[i] = open_vended();
+        use_store(renewing[i]);
+    }
+    assert_int_equal(vended(), 2);
     rgw_kill_gateway(&gateway);
     assert_true(rgw_restart_gateway(&gateway, "+2h"));
     use_store(owner);
     assert_true(storage_clock_ahead(owner, &ahead_ms));
     assert_true(ahead_ms > 110 * 60000 && ahead_ms < 130 * 60000);
-    assert_int_equal(storage_put(session, "k", bytes_view_str("v"), &err), NERO_DENIED);
-    assert_int_equal(storage_head(session, "absent", NULL, &err), NERO_DENIED);
+    assert_int_equal(storage_put(fixed, "k", bytes_view_str("v"), &err), NERO_DENIED);
+    assert_int_equal(storage_head(fixed, "absent", NULL, &err), NERO_DENIED);
+    vend_new("+2h");
+    use_store(renewing[0]);
+    assert_int_equal(storage_head(renewing[1], "absent", NULL, &err), NERO_NOT_FOUND);
+    assert_int_equal(vended(), 2);
     rgw_kill_gateway(&gateway);
     assert_true(rgw_restart_gateway(&gateway, "-2h"));
     use_store(owner);
-    use_store(session); /* it has not expired yet */
-    storage_close(session);
+    use_store(fixed); /* it has not expired yet */
+    storage_close(renewing[0]);
+    storage_close(renewing[1]);
+    storage_close(fixed);
     storage_close(owner);
+    stop_vendor();
 }
 
 static int start(void **state)

@@ -286,14 +286,40 @@ static void test_s3_credentials__instance_renews_before_expiry(void **state)
     service.fails = false;
     assert_int_equal(s3_credentials_get(source, &used, &err), NERO_OK);
     assert_string_equal(used.access_key, "AK3");
-    assert_false(s3_credentials_refused(source, &used, false)); /* a mere no */
-    assert_true(s3_credentials_refused(source, &used, true));   /* revoked before its time */
+    assert_true(s3_credentials_refused(source, &used, true)); /* revoked before its time */
     assert_key(source, "AK4");
     assert_true(s3_credentials_refused(source, &used, true)); /* the old one again: that is known */
     assert_key(source, "AK4");
     service.life_ms = -MINUTE_MS;
     now_ms += 60 * MINUTE_MS;
     assert_int_equal(s3_credentials_get(source, &used, &err), NERO_DENIED);
+    s3_credentials_destroy(source);
+}
+
+/* The store says no and not why: the service is asked again, now and then, and is not needed. */
+static void test_s3_credentials__a_mere_no_is_doubted_now_and_then(void **state)
+{
+    struct s3_credentials_source *source = create_good();
+    struct s3_credentials used;
+    struct nero_err err;
+
+    (void)state;
+    assert_int_equal(s3_credentials_get(source, &used, &err), NERO_OK);
+    assert_true(s3_credentials_refused(source, &used, false));
+    assert_key(source, "AK2");
+    assert_key(source, "AK2");
+    assert_true(s3_credentials_refused(source, &used, false)); /* late news of the first */
+    assert_int_equal(s3_credentials_get(source, &used, &err), NERO_OK);
+    assert_string_equal(used.access_key, "AK2");
+    assert_false(s3_credentials_refused(source, &used, false));
+    now_ms += 6 * MINUTE_MS;
+    service.fails = true;
+    assert_true(s3_credentials_refused(source, &used, false));
+    assert_key(source, "AK2");
+    service.fails = false;
+    now_ms += 6 * MINUTE_MS;
+    assert_true(s3_credentials_refused(source, &used, false));
+    assert_key(source, "AK3");
     s3_credentials_destroy(source);
 }
 
@@ -415,6 +441,7 @@ int main(void)
         cmocka_unit_test_setup(test_s3_credentials__the_environment_is_first, reset),
         cmocka_unit_test_setup(test_s3_credentials__container, reset),
         cmocka_unit_test_setup(test_s3_credentials__instance_renews_before_expiry, reset),
+        cmocka_unit_test_setup(test_s3_credentials__a_mere_no_is_doubted_now_and_then, reset),
         cmocka_unit_test_setup(test_s3_credentials__a_rotated_file, reset),
         cmocka_unit_test_setup(test_s3_credentials__nothing_is_denied, reset),
         cmocka_unit_test(test_s3_metadata__tokens_go_to_no_stranger),
