@@ -52,9 +52,10 @@ const char *envelope_type_string(enum envelope_type type)
         [ENVELOPE_BATCH] = "application/vnd.nero.batch.v1+msgpack",
         [ENVELOPE_DATASET] = "application/vnd.nero.dataset.v1+msgpack",
         [ENVELOPE_REQUEST] = "application/vnd.nero.request.v1+msgpack",
-        [ENVELOPE_ENROL] = "application/vnd.nero.enrol.v1+msgpack"};
+        [ENVELOPE_ENROL] = "application/vnd.nero.enrol.v1+msgpack",
+        [ENVELOPE_COLLECTION] = "application/vnd.nero.collection.v1+msgpack"};
 
-    return type >= ENVELOPE_RUN && type <= ENVELOPE_ENROL ? names[type] : "undefined";
+    return type >= ENVELOPE_RUN && type <= ENVELOPE_COLLECTION ? names[type] : "undefined";
 }
 
 /* Slots have a limit of their own, so that a chain is cheap to read. */

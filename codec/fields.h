@@ -38,6 +38,7 @@ void run_record_fields(struct record *r, struct run_record *run);
 void run_amendment_fields(struct record *r, struct run_amendment *amendment);
 void run_epoch_fields(struct record *r, struct run_epoch *epoch);
 void run_batch_fields(struct record *r, struct run_batch *batch);
+void run_collection_fields(struct record *r, struct run_collection *collection);
 void run_dataset_fields(struct record *r, struct run_dataset *dataset);
 void keys_certificate_fields(struct record *r, struct keys_certificate *certificate);
 void keys_enrol_fields(struct record *r, struct keys_enrol *enrol);

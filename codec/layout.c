@@ -64,6 +64,11 @@ void layout_amend(char out[LAYOUT_KEY_BYTES], const char *run, uint64_t number)
     layout_print(out, "runs/%.63s/amend/%08" PRIu64, run, number);
 }
 
+void layout_collection(char out[LAYOUT_KEY_BYTES], const char *run, uint64_t number)
+{
+    layout_print(out, "runs/%.63s/gc/%08" PRIu64, run, number);
+}
+
 void layout_epoch(char out[LAYOUT_KEY_BYTES], const char *run, uint64_t number)
 {
     layout_print(out, "runs/%.63s/epoch/%010" PRIu64, run, number);

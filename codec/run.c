@@ -291,6 +291,70 @@ enum nero_status run_batch_decode(struct bytes_view bytes, struct run_batch *out
     return NERO_OK;
 }
 
+/* ---- collection ---- */
+
+void run_collection_fini(struct run_collection *collection)
+{
+    free(collection->blobs);
+    memset(collection, 0, sizeof *collection);
+}
+
+/* Ascending, so that one is found by halving and equal sets are equal bytes. */
+static void collected_blobs_field(struct record *r, struct run_collection *collection)
+{
+    record_list(r, "blobs", &collection->count, 1, RUN_COLLECTION_BLOBS_MAX);
+    if (record_reading(r)) {
+        collection->blobs = record_alloc(r, collection->count, sizeof *collection->blobs);
+    }
+    for (uint32_t i = 0; record_ok(r) && i < collection->count; i++) {
+        record_item(r, i);
+        record_hash(r, NULL, &collection->blobs[i]);
+        if (record_ok(r) && i > 0 &&
+            hash_compare(&collection->blobs[i - 1], &collection->blobs[i]) >= 0) {
+            record_fail(r, NULL, "not above the one before it");
+        }
+    }
+    record_leave(r);
+}
+
+void run_collection_fields(struct record *r, struct run_collection *collection)
+{
+    record_open(r, 1, 5);
+    layout_run_field(r, collection->run);
+    record_u64(r, "number", &collection->number, 0, 99999999);
+    record_i64(r, "wall_ms", &collection->wall_ms, 0, INT64_MAX);
+    collected_blobs_field(r, collection);
+    record_close(r);
+}
+
+enum nero_status run_collection_encode(const struct run_collection *collection, struct bytes *out,
+                                       struct nero_err *err)
+{
+    struct run_collection copy = *collection;
+    struct record r;
+
+    record_write_begin(&r, "collection", out, RUN_BYTES_MAX, err);
+    run_collection_fields(&r, &copy);
+    return record_end(&r);
+}
+
+enum nero_status run_collection_decode(struct bytes_view bytes, struct run_collection *out,
+                                       struct nero_err *err)
+{
+    struct run_collection made;
+    struct record r;
+
+    memset(&made, 0, sizeof made);
+    record_read_begin(&r, "collection", bytes, RUN_BYTES_MAX, err);
+    run_collection_fields(&r, &made);
+    if (record_end(&r) != NERO_OK) {
+        run_collection_fini(&made);
+        return r.status;
+    }
+    *out = made;
+    return NERO_OK;
+}
+
 /* ---- data set ---- */
 
 void run_dataset_fields(struct record *r, struct run_dataset *dataset)

@@ -102,6 +102,15 @@ static void show_batch(struct record *r)
     run_batch_fini(&batch);
 }
 
+static void show_collection(struct record *r)
+{
+    struct run_collection collection;
+
+    memset(&collection, 0, sizeof collection);
+    run_collection_fields(r, &collection);
+    run_collection_fini(&collection);
+}
+
 static void show_dataset(struct record *r)
 {
     struct run_dataset dataset;
@@ -234,7 +243,8 @@ enum nero_status show_payload(enum envelope_type type, struct bytes_view payload
                                                         [ENVELOPE_BATCH] = show_batch,
                                                         [ENVELOPE_DATASET] = show_dataset,
                                                         [ENVELOPE_REQUEST] = show_run,
-                                                        [ENVELOPE_ENROL] = show_enrol};
+                                                        [ENVELOPE_ENROL] = show_enrol,
+                                                        [ENVELOPE_COLLECTION] = show_collection};
 
     /* Amendments are signed as run records are; they are arrays of 5. */
     if (type == ENVELOPE_RUN && payload.bytes > 0 && payload.data[0] == 0x95) {
@@ -250,7 +260,7 @@ enum nero_status show_envelope(struct bytes_view stored, struct bytes *json, str
     enum nero_status status = NERO_CORRUPT;
     char key[KEY_ID_HEX_BYTES];
 
-    for (enum envelope_type type = ENVELOPE_RUN; type <= ENVELOPE_ENROL; type++) {
+    for (enum envelope_type type = ENVELOPE_RUN; type <= ENVELOPE_COLLECTION; type++) {
         status = envelope_parse(stored, type, &envelope, err);
         if (status == NERO_OK) {
             break;

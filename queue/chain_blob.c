@@ -29,6 +29,23 @@ static bool is_kept(const struct chain *chain, const struct hash *blob, uint64_t
     return false;
 }
 
+bool chain_keeps_blobs(const struct chain *chain, uint64_t number)
+{
+    const struct chain_entry *terminal = chain_terminal(chain);
+    int newer = 0;
+
+    if (terminal == NULL || terminal->slot.kind != SLOT_FINAL ||
+        chain->records[number]->entry.slot.kind != SLOT_CHECKPOINT) {
+        return true; /* an attempt may still need it, or make the same bytes again */
+    }
+    for (uint64_t i = number + 1; i < chain->count; i++) {
+        const struct chain_entry *entry = &chain->records[i]->entry;
+
+        newer += entry->valid && entry->slot.kind == SLOT_CHECKPOINT;
+    }
+    return newer < CHAIN_KEPT_CHECKPOINTS;
+}
+
 enum nero_status chain_put_blob(struct chain *chain, struct bytes_view body, struct hash *out,
                                 struct nero_err *err)
 {

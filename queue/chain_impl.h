@@ -6,8 +6,6 @@
 
 #include "nero/chain.h"
 
-enum { CHAIN_KEPT_CHECKPOINTS = 3 /* newest ones whose blobs collection keeps */ };
-
 /* An entry with what only the chain itself wants to know. */
 struct chain_record {
     struct chain_entry entry; /* first: chain_at hands this out */

@@ -245,6 +245,7 @@ static void audit_fini(struct audit *audit)
     free(audit->jobs);
     free(audit->head_met);
     amendment_list_fini(&audit->amendments);
+    collections_fini(&audit->collections);
     if (audit->has_grammar) {
         grammar_fini(&audit->grammar);
     }
@@ -342,14 +343,16 @@ static void print_text(const struct audit_report *report, FILE *out)
 static void print_json(const struct audit_report *report, FILE *out)
 {
     json_t *root = json_pack(
-        "{s:s, s:s, s:b, s:I, s:[], s:s, s:b, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I, "
+        "{s:s, s:s, s:b, s:I, s:[], s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I, "
+        "s:I, "
         "s:I, s:[], s:b, s:f}",
         "run", report->run, "level", report->level == AUDIT_REPLAY ? "replay" : "full", "clean",
         (int)(report->finding_count == 0), "finding_count", (json_int_t)report->finding_count,
         "findings", "standing", report->standing, "finished", (int)report->finished, "objects",
         (json_int_t)report->objects, "signatures", (json_int_t)report->signatures, "blob_bytes",
         (json_int_t)report->blob_bytes, "blobs_unnamed", (json_int_t)report->blobs_unnamed,
-        "blobs_skipped", (int)report->blobs_skipped, "jobs", (json_int_t)report->jobs, "results",
+        "blobs_collected", (json_int_t)report->blobs_collected, "blobs_skipped",
+        (int)report->blobs_skipped, "jobs", (json_int_t)report->jobs, "results",
         (json_int_t)report->results, "slots", (json_int_t)report->slots, "generation_records",
         (json_int_t)report->generations, "certificates", (json_int_t)report->certificates, "epochs",
         (json_int_t)report->epochs, "heads", "heads_checked", (int)report->heads_checked, "seconds",

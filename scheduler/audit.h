@@ -40,6 +40,7 @@ struct audit_report {
     uint64_t objects;               /* of the run, and of its data set */
     uint64_t signatures;            /* verified */
     uint64_t blob_bytes;            /* hashed */
+    uint64_t blobs_collected;       /* gone, as a signed record says; named by old checkpoints */
     uint64_t blobs_unnamed;         /* left by attempts that died before their slot; harmless */
     uint32_t jobs, results, slots, generations, certificates, epochs, batches;
     uint32_t head_count; /* one a lineage with records, and one for the run's last job */

@@ -220,6 +220,39 @@ static uint64_t sane_count(struct audit *audit, enum place_kind kind, const char
     return most;
 }
 
+/* ---- collected blobs ---- */
+
+/* One that is missing or bad excuses nothing, nor does any after it. */
+enum nero_status audit_collections(struct audit *audit, uint64_t count, struct nero_err *err)
+{
+    enum nero_status status = NERO_OK;
+    bool whole = true;
+
+    for (uint64_t i = 0; i < count && status == NERO_OK; i++) {
+        char key[LAYOUT_KEY_BYTES];
+        struct nero_err reason;
+        struct bytes stored;
+        bool good;
+
+        layout_collection(key, audit->run, i);
+        bytes_init(&stored, AUDIT_CONTROL_BYTES_MAX);
+        status = audit_read(audit, key, "a later record of its kind", &stored, &good, err);
+        if (status == NERO_OK && good && whole) {
+            if (collections_add(&audit->collections, audit->trust, bytes_as_view(&stored),
+                                &reason) == NERO_OK) {
+                audit->report->signatures++;
+            } else {
+                good = false;
+                status = audit_judge(audit, key, "is no record of collected blobs", &reason, err);
+            }
+        }
+        whole = whole && good;
+        bytes_fini(&stored);
+    }
+    collections_sort(&audit->collections);
+    return status;
+}
+
 /* ---- certificates ---- */
 
 static enum nero_status check_certificate(struct audit *audit, struct audit_object *object,
@@ -291,6 +324,10 @@ enum nero_status audit_control(struct audit *audit, struct nero_err *err)
     }
     if (status == NERO_OK && trust_run(audit->trust)->strategy != RUN_SINGLE) {
         status = audit_amendments(audit, sane_count(audit, PLACE_AMENDMENT, "amendments"), err);
+    }
+    if (status == NERO_OK) {
+        status = audit_collections(
+            audit, sane_count(audit, PLACE_COLLECTION, "records of collected blobs"), err);
     }
     for (uint64_t i = 0; i < audit->batches && status == NERO_OK; i++) {
         status = check_batch(audit, i, err);

@@ -64,6 +64,17 @@ enum nero_status audit_collect(struct audit *audit, struct nero_err *err)
     return NERO_OK;
 }
 
+/* What a pass over one chain needs. */
+struct walk {
+    struct audit *audit;
+    struct audit_job *job;
+    const struct job_spec *spec;
+    const struct chain *chain;
+    char numeric_class[JOB_CLASS_BYTES]; /* of the first checkpoint */
+    bool has_owner;
+    struct key_id owner; /* who signed the newest takeover */
+};
+
 /* ---- blobs ---- */
 
 static enum nero_status hash_blob(struct audit *audit, const char *key, const struct hash *hash,
@@ -123,15 +134,29 @@ enum nero_status audit_blob(struct audit *audit, const char *key, const struct h
     return hash_blob(audit, key, hash, owner, err);
 }
 
-static enum nero_status check_blobs(struct audit *audit, const char *key, const struct slot *slot,
-                                    struct nero_err *err)
+/* Collected, as a signed record says, and nothing that must be kept. */
+static bool may_be_gone(const struct walk *walk, uint64_t number, const struct slot_blob *blob)
 {
+    return !chain_keeps_blobs(walk->chain, number) &&
+           collections_find(&walk->audit->collections, &blob->hash) != NULL;
+}
+
+static enum nero_status check_blobs(struct walk *walk, const char *key,
+                                    const struct chain_entry *entry, struct nero_err *err)
+{
+    struct audit *audit = walk->audit;
+    const struct slot *slot = &entry->slot;
     enum nero_status status = NERO_OK;
 
     for (uint32_t i = 0; i < slot->blob_count && status == NERO_OK; i++) {
         char blob[LAYOUT_KEY_BYTES];
 
         layout_blob(blob, audit->run, &slot->blobs[i].hash);
+        if (audit_object(audit, blob) == NULL &&
+            may_be_gone(walk, entry->number, &slot->blobs[i])) {
+            audit->report->blobs_collected++;
+            continue;
+        }
         status = audit_blob(audit, blob, &slot->blobs[i].hash, slot->blobs[i].bytes, key, err);
     }
     return status;
@@ -216,17 +241,6 @@ static enum nero_status open_spec(struct audit *audit, const char *key, const st
 }
 
 /* ---- the chain ---- */
-
-/* What a pass over one chain needs. */
-struct walk {
-    struct audit *audit;
-    struct audit_job *job;
-    const struct job_spec *spec;
-    const struct chain *chain;
-    char numeric_class[JOB_CLASS_BYTES]; /* of the first checkpoint */
-    bool has_owner;
-    struct key_id owner; /* who signed the newest takeover */
-};
 
 /* A bad slot: say it, and if its signer has no certificate, name that too. */
 static void say_fault(struct audit *audit, const char *key, const struct chain_entry *entry)
@@ -366,7 +380,7 @@ static enum nero_status check_slot(struct walk *walk, const struct chain_entry *
     } else if (entry->slot.kind == SLOT_FINAL) {
         status = check_final(walk, key, entry, err);
     }
-    return status == NERO_OK ? check_blobs(audit, key, &entry->slot, err) : status;
+    return status == NERO_OK ? check_blobs(walk, key, entry, err) : status;
 }
 
 /* Slots that the listing has beyond the end of the dense row: one is missing before them. */

@@ -27,6 +27,7 @@ static enum nero_status check_object(struct audit *audit, struct audit_object *o
         audit_say(audit, object->key, "belongs to no lineage or generation of the run record");
         break;
     case PLACE_AMENDMENT:
+    case PLACE_COLLECTION:
     case PLACE_EPOCH:
     case PLACE_BATCH:
         audit_say(audit, object->key, "is out of the row: numbers below it are missing");

@@ -16,6 +16,7 @@
 
 #include "amendment.h"
 #include "audit.h"
+#include "collection.h"
 #include "evolve/evolve.h"
 #include "place.h"
 
@@ -65,6 +66,7 @@ struct audit {
     struct evolve_run evolve;         /* where has_dataset and has_grammar */
     struct amendment_list amendments; /* those that are good, in a row */
     bool amendments_whole;            /* none is missing or bad */
+    struct collections collections;   /* blobs that may be gone */
     uint32_t generations;             /* that the run is to have */
     uint64_t epochs;                  /* highest number of an epoch */
     uint64_t batches;                 /* that there should be */
@@ -130,6 +132,9 @@ enum nero_status audit_rest(struct audit *audit, struct nero_err *err);
 
 /* The amendments, `count` by the listing: how many generations the run is to have. */
 enum nero_status audit_amendments(struct audit *audit, uint64_t count, struct nero_err *err);
+
+/* The records of collected blobs, `count` by the listing. */
+enum nero_status audit_collections(struct audit *audit, uint64_t count, struct nero_err *err);
 
 /* A content-addressed object of `bytes` bytes that `owner` names. */
 enum nero_status audit_blob(struct audit *audit, const char *key, const struct hash *hash,

@@ -23,6 +23,7 @@ int cmd_drain(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_evaluate(int argc, char **argv);
 int cmd_export(int argc, char **argv);
+int cmd_gc(int argc, char **argv);
 int cmd_genotype(int argc, char **argv);
 int cmd_keys(int argc, char **argv);
 int cmd_limit(int argc, char **argv);

@@ -99,6 +99,7 @@ static bool simple_part(const char *folder, size_t length, const char *rest, str
     } folders[] = {{"amend", PLACE_AMENDMENT, layout_amend, NULL},
                    {"epoch", PLACE_EPOCH, layout_epoch, NULL},
                    {"q", PLACE_BATCH, layout_batch, NULL},
+                   {"gc", PLACE_COLLECTION, layout_collection, NULL},
                    {"spec", PLACE_SPEC, NULL, layout_spec},
                    {"blob", PLACE_BLOB, NULL, layout_blob},
                    {"result", PLACE_RESULT, NULL, layout_result}};

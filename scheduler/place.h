@@ -23,6 +23,7 @@ enum place_kind {
     PLACE_BLOB,
     PLACE_RESULT,
     PLACE_GENERATION,
+    PLACE_COLLECTION,
     PLACE_DATA_BLOB,
     PLACE_DATASET,
     PLACE_INBOX
@@ -32,7 +33,7 @@ enum place_kind {
 struct place {
     enum place_kind kind;
     char run[SLOT_RUN_BYTES]; /* all under runs/ */
-    uint64_t number;          /* amendment, epoch, batch, slot, generation */
+    uint64_t number;          /* amendment, epoch, batch, slot, generation, collection */
     struct hash hash;         /* spec, slot and result: the job; blobs, data set, inbox */
     struct key_id key;        /* certificate */
     uint32_t lineage;         /* generation */

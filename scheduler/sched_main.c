@@ -29,6 +29,7 @@ static const struct cli_command commands[] = {
     {"show", "any record of the store as text or JSON, or a run's report", cmd_show},
     {"export", "a run's candidates as CSV, its champion as ONNX", cmd_export},
     {"audit", "verify a run from its artifacts and one public key", cmd_audit},
+    {"gc", "remove blobs that nothing needs any longer", cmd_gc},
     {"keys", "make and show keys, make join tokens", cmd_keys},
     {"dataset", "put a data set into the store", cmd_dataset},
     {"genotype", "show, check, draw or make a genotype", cmd_genotype},

@@ -36,6 +36,7 @@ static const char *kind_name(enum place_kind kind)
                                         [PLACE_BLOB] = "blob",
                                         [PLACE_RESULT] = "result (copy of the final slot)",
                                         [PLACE_GENERATION] = "generation record",
+                                        [PLACE_COLLECTION] = "record of collected blobs",
                                         [PLACE_DATA_BLOB] = "images of a data set",
                                         [PLACE_DATASET] = "data set",
                                         [PLACE_INBOX] = "waiting submission"};
@@ -63,6 +64,8 @@ static enum envelope_type envelope_type_of(enum place_kind kind)
         return ENVELOPE_SLOT;
     case PLACE_GENERATION:
         return ENVELOPE_GENERATION;
+    case PLACE_COLLECTION:
+        return ENVELOPE_COLLECTION;
     case PLACE_INBOX:
         return ENVELOPE_REQUEST;
     case PLACE_BLOB:

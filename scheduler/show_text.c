@@ -131,6 +131,22 @@ static enum nero_status text_batch(struct bytes_view payload, FILE *out, struct 
     return NERO_OK;
 }
 
+static enum nero_status text_collection(struct bytes_view payload, FILE *out, struct nero_err *err)
+{
+    struct run_collection collection;
+
+    if (run_collection_decode(payload, &collection, err) != NERO_OK) {
+        return err->status;
+    }
+    (void)fprintf(out, "collection %" PRIu64 " of run %s, %" PRIu32 " blobs\n", collection.number,
+                  collection.run, collection.count);
+    for (uint32_t i = 0; i < collection.count; i++) {
+        print_hash(out, "  blob", &collection.blobs[i]);
+    }
+    run_collection_fini(&collection);
+    return NERO_OK;
+}
+
 static enum nero_status text_genotype(struct bytes_view encoded, FILE *out, struct nero_err *err)
 {
     struct genotype genotype;
@@ -380,6 +396,8 @@ enum nero_status show_text(enum place_kind kind, struct bytes_view payload, FILE
         return text_generation(payload, out, err);
     case PLACE_DATASET:
         return text_dataset(payload, out, err);
+    case PLACE_COLLECTION:
+        return text_collection(payload, out, err);
     case PLACE_BLOB:
     case PLACE_DATA_BLOB:
         break;

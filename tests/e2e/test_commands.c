@@ -528,6 +528,25 @@ static void test_commands__list_and_status_know_the_run(void **state)
     refuse(run("status nobody --store %s", world.run.url), 2, "nobody", NULL);
 }
 
+/* Last of those that need the run: afterwards two blobs are gone. */
+static void test_commands__gc_tells_then_removes(void **state)
+{
+    const char *url = world.run.url;
+
+    (void)state;
+    refuse(run("gc made-up --store %s --grace-hours nan", url), 2, "--grace-hours", NULL);
+    refuse(run("gc nobody --store %s", url), 2, NULL);
+    expect(run("gc made-up --store %s --dry-run --grace-hours 0", url), 0, "would be named", NULL);
+    json_decref(expect_json(run("gc made-up --store %s --json", url), 0));
+    expect(run("gc made-up --store %s", url), 0, "\n0 blobs of 0.0 MB were removed", NULL);
+    expect(run("gc made-up --store %s --grace-hours 0", url), 0, "\n2 blobs of 0.0 MB were removed",
+           NULL);
+    expect(run("show runs/made-up/gc/00000000 --store %s", url), 0, "2 blobs",
+           "by the run key: good", NULL);
+    expect(run("audit store#made-up --root-key %s", world.run.root_key), 0,
+           "audit of made-up: clean", NULL);
+}
+
 static void test_commands__help_teaches(void **state)
 {
     static const char *const commands[] = {"audit",  "show", "export",   "plan",
@@ -561,6 +580,7 @@ int main(void)
         cmocka_unit_test(test_commands__keys_begins_from_nothing),
         cmocka_unit_test(test_commands__dataset_imports_and_lists),
         cmocka_unit_test(test_commands__list_and_status_know_the_run),
+        cmocka_unit_test(test_commands__gc_tells_then_removes),
         cmocka_unit_test(test_commands__help_teaches),
     };
 

@@ -33,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     bytes_init(&out, FUZZ_BYTES_MAX);
     (void)record_print_json(view, &out, &err);
     (void)show_envelope(view, &out, &err);
-    for (enum envelope_type type = ENVELOPE_RUN; type <= ENVELOPE_ENROL; type++) {
+    for (enum envelope_type type = ENVELOPE_RUN; type <= ENVELOPE_COLLECTION; type++) {
         (void)envelope_parse(view, type, &envelope, &err);
         (void)show_payload(type, view, &out, &err);
     }

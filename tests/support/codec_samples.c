@@ -642,6 +642,32 @@ static enum nero_status recode_batch(struct bytes_view bytes, struct bytes *out,
     return status;
 }
 
+static enum nero_status make_collection(struct bytes *out, struct nero_err *err)
+{
+    struct hash blobs[] = {sample_hash(15), sample_hash(16)};
+    struct run_collection collection = {
+        .run = "cifar-10-a", .number = 1, .wall_ms = 1767225600000, .count = 2, .blobs = blobs};
+
+    if (hash_compare(&blobs[0], &blobs[1]) > 0) {
+        blobs[0] = sample_hash(16);
+        blobs[1] = sample_hash(15);
+    }
+    return run_collection_encode(&collection, out, err);
+}
+
+static enum nero_status recode_collection(struct bytes_view bytes, struct bytes *out,
+                                          struct nero_err *err)
+{
+    struct run_collection collection;
+    enum nero_status status = run_collection_decode(bytes, &collection, err);
+
+    if (status == NERO_OK) {
+        status = run_collection_encode(&collection, out, err);
+        run_collection_fini(&collection);
+    }
+    return status;
+}
+
 static enum nero_status make_dataset(struct bytes *out, struct nero_err *err)
 {
     const struct run_dataset dataset = {.name = "cifar-10",
@@ -722,6 +748,7 @@ const struct codec_sample codec_samples[] = {
     {"amendment", make_amendment, recode_amendment},
     {"epoch", make_epoch, recode_epoch},
     {"batch", make_batch, recode_batch},
+    {"collection", make_collection, recode_collection},
     {"dataset", make_dataset, recode_dataset},
     {"certificate", make_certificate, recode_certificate},
     {"enrol", make_enrol, recode_enrol},

@@ -29,6 +29,8 @@ enum {
     FAILED_JOB = 3, /* in the order in which they are made */
     NOT_FINITE_JOB = 5,
     PREEMPTED_EVERY = 2,
+    LONG_JOB = 4, /* one of those that are preempted */
+    LONG_JOB_CHECKPOINTS = 5,
     CLASS_COUNT = 10,
     HOUR_MS = 3600 * 1000
 };
@@ -252,18 +254,19 @@ static void add_blob(struct chain *chain, struct slot *slot, const char *role,
 }
 
 static void append_checkpoint(struct chain *chain, const struct hash *job, uint64_t token,
-                              const struct key_pair *runner)
+                              uint32_t units, const struct key_pair *runner)
 {
     struct slot slot = {
         .kind = SLOT_CHECKPOINT, .token = token, .nonce = token, .reason = SLOT_NOTICE};
-    struct progress progress = {.phase = PROGRESS_TRAIN, .units = 1, .updates = 1, .cursor = 1};
+    struct progress progress = {
+        .phase = PROGRESS_TRAIN, .units = units, .updates = units, .cursor = units};
     struct bytes body;
 
     memcpy(progress.numeric_class, CLASS_NAME, sizeof CLASS_NAME);
     bytes_init(&body, PROGRESS_BYTES_MAX);
     CHECK(progress_encode(&progress, &body, err));
     slot.body = bytes_as_view(&body);
-    add_blob(chain, &slot, "state", job, 1);
+    add_blob(chain, &slot, "state", job, 0x80 + units);
     CHECK(chain_append(chain, &slot, runner, NULL, err));
     bytes_fini(&body);
 }
@@ -395,7 +398,11 @@ static void run_job(struct fabricate *fabricate, const struct hash *job)
 
         CHECK(chain_takeover(chain, token, token, 0, runner, err));
         if (i + 1 < FABRICATE_RUNNERS) {
-            append_checkpoint(chain, job, token, runner);
+            uint32_t checkpoints = fabricate->job_count == LONG_JOB ? LONG_JOB_CHECKPOINTS : 1;
+
+            for (uint32_t units = 1; units <= checkpoints; units++) {
+                append_checkpoint(chain, job, token, units, runner);
+            }
         } else if (fabricate->job_count == FAILED_JOB) {
             append_failed(chain, token, runner);
         } else {

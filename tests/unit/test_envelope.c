@@ -55,7 +55,7 @@ static void test_envelope__opens_what_was_sealed_and_seals_alike(void **state)
     struct bytes b;
 
     (void)state;
-    for (enum envelope_type type = ENVELOPE_RUN; type <= ENVELOPE_ENROL; type++) {
+    for (enum envelope_type type = ENVELOPE_RUN; type <= ENVELOPE_COLLECTION; type++) {
         seal(type, "payload", &a);
         seal(type, "payload", &b);
         assert_true(bytes_view_equal(bytes_as_view(&a), bytes_as_view(&b)));

@@ -29,7 +29,8 @@ enum envelope_type {
     ENVELOPE_BATCH = 7,
     ENVELOPE_DATASET = 8,
     ENVELOPE_REQUEST = 9, /* inbox: a submission waiting for serve */
-    ENVELOPE_ENROL = 10   /* a runner's request for a certificate, by its own key */
+    ENVELOPE_ENROL = 10,  /* a runner's request for a certificate, by its own key */
+    ENVELOPE_COLLECTION = 11
 };
 
 /* First 16 bytes of BLAKE2b-256(tag, public key). */

@@ -13,6 +13,7 @@
  *   runs/<run>/blob/<hh>/<hash>                checkpoints and weights by content
  *   runs/<run>/result/<hh>/<job>               byte copy of the final slot: an index, no authority
  *   runs/<run>/gen/<lineage>/<nnnnnnnn>/<s>    generation records; s = generation_state_name
+ *   runs/<run>/gc/<nnnnnnnn>                   what collection takes: signed records
  *   data/<hh>/<hash>                           data set blobs;  data/set/<id>  their records
  *   inbox/<id>                                 submissions waiting for `serve`
  */
@@ -42,6 +43,7 @@ void layout_blob(char out[LAYOUT_KEY_BYTES], const char *run, const struct hash 
 void layout_result(char out[LAYOUT_KEY_BYTES], const char *run, const struct hash *job);
 void layout_generation(char out[LAYOUT_KEY_BYTES], const char *run, uint32_t lineage,
                        uint32_t generation, const char *state);
+void layout_collection(char out[LAYOUT_KEY_BYTES], const char *run, uint64_t number);
 void layout_data_blob(char out[LAYOUT_KEY_BYTES], const struct hash *blob);
 void layout_dataset(char out[LAYOUT_KEY_BYTES], const struct hash *id);
 void layout_inbox(char out[LAYOUT_KEY_BYTES], const struct hash *id);

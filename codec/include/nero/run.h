@@ -22,6 +22,7 @@ enum {
     RUN_LINEAGES_MAX = 65535,
     RUN_GENERATIONS_MAX = 1000000,
     RUN_BATCH_JOBS_MAX = 1000,
+    RUN_COLLECTION_BLOBS_MAX = 16384,
     RUN_REDRAWS_MAX = 60,
     RUN_LAMBDA_MAX = 509 /* with the parent and two extensions GENERATION_MEMBERS_MAX */
 };
@@ -166,6 +167,23 @@ enum nero_status run_batch_encode(const struct run_batch *batch, struct bytes *o
                                   struct nero_err *err);
 enum nero_status run_batch_decode(struct bytes_view bytes, struct run_batch *out,
                                   struct nero_err *err);
+
+/*
+ * What collection takes: blobs that nothing needs any longer, named before the first of them is
+ * removed, and removed a grace later. Audits miss nothing that stands here.
+ */
+struct run_collection {
+    char run[SLOT_RUN_BYTES];
+    uint64_t number;
+    int64_t wall_ms; /* the grace counts from here */
+    uint32_t count;
+    struct hash *blobs; /* owned on decode; ascending */
+};
+void run_collection_fini(struct run_collection *collection);
+enum nero_status run_collection_encode(const struct run_collection *collection, struct bytes *out,
+                                       struct nero_err *err);
+enum nero_status run_collection_decode(struct bytes_view bytes, struct run_collection *out,
+                                       struct nero_err *err);
 
 /* A data set: images as records of 1 label byte and C*H*W pixel bytes (CIFAR-10 binary layout). */
 struct run_dataset {

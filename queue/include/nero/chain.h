@@ -18,6 +18,8 @@
 
 struct chain;
 
+enum { CHAIN_KEPT_CHECKPOINTS = 3 /* newest ones whose blobs collection keeps */ };
+
 /* One slot as found. `stored` and slot.body stay valid for the chain's life. */
 struct chain_entry {
     uint64_t number;
@@ -48,6 +50,10 @@ const struct chain_entry *chain_tail(const struct chain *chain); /* newest valid
 const struct chain_entry *chain_terminal(const struct chain *chain);
 /* Newest valid checkpoint below slot number `below` (UINT64_MAX: any); NULL: none. */
 const struct chain_entry *chain_checkpoint(const struct chain *chain, uint64_t below);
+
+/* Whether the blobs that a slot names must be there: all but those of a final job's checkpoints
+ * that CHAIN_KEPT_CHECKPOINTS newer ones follow. */
+bool chain_keeps_blobs(const struct chain *chain, uint64_t number);
 
 /*
  * Append. The caller sets kind, token, nonce, reason, text, blobs, body, restored_from; run, job,
