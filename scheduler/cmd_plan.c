@@ -357,9 +357,11 @@ static void print_text(const struct plan *plan, const struct run_record *record,
                  plan->trainings, search->lineages, search->generations, search->lambda,
                  parent_slot(record),
                  search->score_test ? "; at the end one score of the champion" : "");
-    (void)printf("budget %s:%" PRIu64 ", at most %" PRIu64
-                 " after training longer; stopping early costs less\n",
-                 job_budget_name(search->budget.kind), search->budget.amount, search->budget_cap);
+    (void)printf("budget %s:%" PRIu64, job_budget_name(search->budget.kind), search->budget.amount);
+    if (plan->has_cap) {
+        (void)printf(", at most %" PRIu64 " after training longer", search->budget_cap);
+    }
+    (void)printf("; stopping early costs less\n");
     (void)printf("sampled %" PRIu32 " admissible of %" PRIu32 " random individuals\n\n",
                  plan->sampled, plan->drawn);
     (void)printf("one training                mean         90 %% below\n");
@@ -399,7 +401,8 @@ static enum nero_status make_plan(const char *path, const struct options_list *s
     }
     plan->runners = runners > 0 ? (uint32_t)runners : run.preset.runners;
     plan->runners = plan->runners > 0 ? plan->runners : 1;
-    plan->has_cap = run.preset.record.search.budget_cap > run.preset.record.search.budget.amount;
+    plan->has_cap = run.preset.record.strategy == RUN_EVOLVE &&
+                    run.preset.record.search.budget_cap > run.preset.record.search.budget.amount;
     if (plan->done >= run.preset.record.search.generations) {
         preset_run_close(&run);
         return err_set(err, NERO_INVALID, 0,

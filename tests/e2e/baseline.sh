@@ -31,6 +31,8 @@ grep -q "best individual: lineage 0" "$work/drawn.out" || fail "no champion"
 [ "$(trainings evolved)" -eq 8 ] || fail "the evolution has $(trainings evolved) trainings"
 nero-sched plan "$source/presets/smoke.yaml" --strategy random --set search.generations=3 --json |
   grep -q '"trainings":8,' || fail "the plan counts other trainings"
+nero-sched plan "$source/presets/smoke.yaml" --strategy random >"$work/last.out"
+grep -q "training longer" "$work/last.out" && fail "the plan has random candidates train longer"
 
 nero-sched export drawn --csv "$work/drawn.csv" >"$work/last.out" 2>&1 || fail "the export"
 [ "$(wc -l <"$work/drawn.csv")" -eq 9 ] || fail "not a row a training"
