@@ -125,6 +125,8 @@ has "$work/last.out" "TEST images"
 expect 0 nero-sched show runs/tested-001/run
 has "$work/last.out" "scored on the test images"
 expect 0 nero-sched export whole-000 --champion --out "$work/single"
+expect 2 nero-sched resume whole-000 --generations 3
+has "$work/last.err" "is one evaluation"
 expect 2 nero-sched evaluate "$genotype" "${preset[@]}"
 expect 2 nero-sched evaluate "$genotype" "${preset[@]}" --seeds 2 --split train
 echo "PGD-2 search, export, drawing, evaluation over seeds: all as they say"
