@@ -111,10 +111,12 @@ static enum nero_status load_parent(struct search *search, struct search_lineage
     return NERO_OK;
 }
 
-/* Find the last closed generation of a lineage and make its successor the next one. */
+/* Find the last closed generation of a lineage and make its successor the next one. After a failure
+ * half of that is done: the lineage stays not loaded, and this is called again. */
 static enum nero_status load_lineage(struct search *search, struct search_lineage *lineage,
                                      struct nero_err *err)
 {
+    lineage->loaded = false;
     for (;;) {
         struct generation_stored stored;
         enum nero_status status = generation_store_get(
@@ -134,7 +136,11 @@ static enum nero_status load_lineage(struct search *search, struct search_lineag
         lineage->has_closed = true;
         lineage->number++;
     }
-    return lineage->has_closed ? load_parent(search, lineage, err) : NERO_OK;
+    if (lineage->has_closed && load_parent(search, lineage, err) != NERO_OK) {
+        return err->status;
+    }
+    lineage->loaded = true;
+    return NERO_OK;
 }
 
 static enum nero_status open_lineages(struct search *search, struct nero_err *err)
@@ -153,6 +159,7 @@ static enum nero_status open_lineages(struct search *search, struct nero_err *er
         if (load_lineage(search, &search->lineages[i], err) != NERO_OK) {
             return err_wrap(err, "lineage %" PRIu32, i);
         }
+        search->lineages[i].told = search->lineages[i].number;
     }
     return NERO_OK;
 }
@@ -564,14 +571,15 @@ static enum nero_status end_evaluation(struct search *search, struct search_line
 static enum nero_status load_closed(struct search *search, struct search_lineage *lineage,
                                     struct nero_err *err)
 {
-    uint32_t before = lineage->number;
     enum nero_status status;
 
     lineage_close_generation(lineage);
     status = load_lineage(search, lineage, err);
-    if (status == NERO_OK && lineage->number > before && search->listener != NULL &&
-        search->listener->closed != NULL) {
-        search->listener->closed(search->listener->context, &lineage->closed.generation);
+    if (status == NERO_OK && lineage->number > lineage->told) {
+        lineage->told = lineage->number;
+        if (search->listener != NULL && search->listener->closed != NULL) {
+            search->listener->closed(search->listener->context, &lineage->closed.generation);
+        }
     }
     return status;
 }
@@ -628,12 +636,15 @@ static bool all_done(const struct search_lineage *lineage)
 
 static bool lineage_finished(const struct search *search, const struct search_lineage *lineage)
 {
-    return !lineage->open && lineage->number >= search->generations;
+    return lineage->loaded && !lineage->open && lineage->number >= search->generations;
 }
 
 static enum nero_status tick_lineage(struct search *search, struct search_lineage *lineage,
                                      struct nero_err *err)
 {
+    if (!lineage->loaded && load_closed(search, lineage, err) != NERO_OK) {
+        return err_wrap(err, "read what was closed");
+    }
     if (lineage_finished(search, lineage)) {
         return NERO_OK;
     }
@@ -743,7 +754,10 @@ enum nero_status search_cancel(struct search *search, const char *why, struct ne
     for (uint32_t i = 0; i < search->lineage_count && status == NERO_OK; i++) {
         struct search_lineage *lineage = &search->lineages[i];
 
-        if (!lineage->open && !lineage_finished(search, lineage)) {
+        if (!lineage->loaded) {
+            status = load_closed(search, lineage, err);
+        }
+        if (status == NERO_OK && !lineage->open && !lineage_finished(search, lineage)) {
             status = propose(search, lineage, err);
         }
         if (status == NERO_OK && lineage->open && !lineage->extending && all_done(lineage)) {

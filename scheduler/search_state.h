@@ -19,10 +19,14 @@ struct search_job {
     struct submission_look look; /* owns a result once done */
 };
 
-/* One lineage. Between generations `open` is false and `number` is the next to propose. */
+/* One lineage. Between generations `open` is false and `number` is the next to propose, once it is
+ * loaded: what has been closed and the outcome that the next generation is proposed from are read.
+ */
 struct search_lineage {
     uint32_t lineage;
     uint32_t number;
+    uint32_t told; /* closed generations that the listener need not be told of (any more) */
+    bool loaded;
     bool open;
     struct evolve_proposal proposal; /* of `number`, while open */
     struct hash proposed_hash;
