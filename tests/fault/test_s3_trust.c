@@ -352,6 +352,7 @@ static int vended(void)
     return given;
 }
 
+/* All rights in the bucket but to find interrupted uploads. */
 static void make_role(void)
 {
     assert_true(rgw_admin(
@@ -367,8 +368,24 @@ static void make_role(void)
         (const char *[]){"role-policy", "put", "--role-name=runner", "--policy-name=p",
                          "--policy-doc={\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":"
                          "\"Allow\",\"Action\":[\"s3:*\"],\"Resource\":[\"arn:aws:s3:::trust\","
-                         "\"arn:aws:s3:::trust/*\"]}]}",
+                         "\"arn:aws:s3:::trust/*\"]},{\"Effect\":\"Deny\",\"Action\":"
+                         "[\"s3:ListBucketMultipartUploads\"],\"Resource\":"
+                         "[\"arn:aws:s3:::trust\"]}]}",
                          NULL}));
+}
+
+/* Who may not look for interrupted uploads puts a large object from its beginning. */
+static void put_large(struct storage *store)
+{
+    uint8_t *data = calloc(1, LARGE_BYTES);
+    struct storage_info info;
+
+    if (storage_put(store, "large", bytes_view_of(data, LARGE_BYTES), &err) != NERO_OK) {
+        fail_msg("%s", err.message);
+    }
+    assert_int_equal(storage_head(store, "large", &info, &err), NERO_OK);
+    assert_int_equal(info.bytes, LARGE_BYTES);
+    free(data);
 }
 
 /*
@@ -393,6 +410,7 @@ static void test_s3__a_gateway_of_another_time(void **state)
     assume_role("+0", &session);
     fixed = open_session(&session);
     use_store(fixed);
+    put_large(fixed);
     (void)setenv("AWS_SESSION_TOKEN", "tampered", 1);
     assert_int_equal(storage_open("s3://trust/x", false, &tampered, &err), NERO_DENIED);
     assert_null(tampered);
