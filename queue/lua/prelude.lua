@@ -104,15 +104,16 @@ end
 -- because Redis was down, deadlines say nothing about the runners: each lease gets a fresh one.
 local function tick()
     local now = clock_ms()
-    local ttl = tonumber(redis.call('HGET', META, 'lease_ms') or '30000')
-    local seen = tonumber(redis.call('HGET', META, 'seen') or text(now))
+    local meta = redis.call('HMGET', META, 'lease_ms', 'seen', 'epoch')
+    local ttl = tonumber(meta[1] or '30000')
+    local seen = tonumber(meta[2] or text(now))
     if math.abs(now - seen) > ttl then
         for _, id in ipairs(redis.call('ZRANGE', LEASE, 0, -1)) do
             redis.call('ZADD', LEASE, text(now + ttl), id)
         end
         event('clock', '', '', 'jumped by ' .. text(now - seen) .. ' ms')
     end
-    if redis.call('HEXISTS', META, 'epoch') == 1 then -- do not make a run by looking at it
+    if meta[3] then -- do not make a run by looking at it
         redis.call('HSET', META, 'seen', text(now))
     end
     return now, ttl

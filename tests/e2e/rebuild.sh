@@ -2,13 +2,13 @@
 # Goal: a queue that Redis lost comes back from the store: by the scheduler that serves the run, in the
 # middle of the search, and by `rebuild`, which tells what it found, checks a live queue and repairs one
 # that was tampered with; and the search ends with the outcomes of an undisturbed one. Method: real
-# processes, FLUSHALL on a real Redis.
+# processes, FLUSHALL on a real Redis, and one that comes back with an old state.
 #   rebuild.sh SOURCE_DIR BINARY_DIR
 set -euo pipefail
 source=$1
 . "$source/tests/e2e/world.sh" "$2"
 preset=$source/presets/smoke.yaml
-search=(--seed 5 --set search.generations=5)
+search=(--seed 5 --set search.generations=7)
 
 nero-sched run "$preset" --name calm "${search[@]}" --runners 1 --backend ref --skip-audit \
   >"$work/calm.out" 2>&1 || fail "the undisturbed run"
@@ -59,9 +59,22 @@ wait_for 60 has_closed 2
 expect 0 ' 0 differences' --verify
 expect 2 'is led by'
 
+# Killed, and back with what it knew a generation ago: ended jobs are ready again, new ones unknown.
+has_work() { [ $(($(status ready) + $(status leased))) -gt 0 ]; }
+wait_for 30 has_work
+redis SAVE >/dev/null
+wait_for 60 has_closed 4
+kill -9 "${pids[0]}"
+wait "${pids[0]}" 2>/dev/null || true
+rm "$work/queue.sock"
+start_redis queue
+wait_for 30 grep -q 'redis restarted' "$work/serve.log"
+removed() { [ "$(grep -c 'queue.met .*removed=[1-9]' "$work/serve.log")" -gt 0 ]; }
+wait_for 30 removed
+wait_for 60 has_closed 5
+
 # Flushed with nobody there: the jobs of the open generation are missing.
 kill -9 "$runner"
-has_work() { [ $(($(status ready) + $(status leased))) -gt 0 ]; }
 wait_for 30 has_work
 kill -TERM "$serve"
 wait "$serve" || true
@@ -89,4 +102,4 @@ export_run storm
 cmp "$work/calm.csv" "$work/storm.csv" || fail "other outcomes or decisions"
 nero-sched audit "$work/data/nero/store" --root-key "$work/data/nero/keys/root.key.pub" \
   >"$work/audit.out" || fail "audit"
-echo "flushed twice and tampered with: equal outcomes and decisions, audit clean"
+echo "flushed twice, rolled back and tampered with: equal outcomes and decisions, audit clean"

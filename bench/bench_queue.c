@@ -1,0 +1,574 @@
+/*
+ * What the queue costs: submit, claim, claim + complete, renew per second with 50 and 1,000
+ * connections, each beside its limit, a script that does the same redis.calls without any logic;
+ * bytes per queued job; and the latency of claims at a steady load on 1,000 connections.
+ * A private Redis, one thread a connection. bench/queue runs it, and the peers behind it.
+ *   bench_queue [SECONDS]
+ */
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "nero/clock.h"
+#include "nero/mem.h"
+#include "nero/queue.h"
+#include "nero/redis_child.h"
+#include "queue_script.h"
+
+#define RUN "bench"
+
+enum {
+    EPOCH = 1,
+    LEASE_MS = 3600000,
+    ENVELOPE_BYTES = 1500,
+    CONNECTIONS_MAX = 1000,
+    SAMPLES_MAX = 400000, /* a connection */
+    STACK_BYTES = 256 * 1024,
+    LOAD_CLAIMS = 200, /* a second */
+    LOAD_RENEWALS = 100,
+    MEMORY_JOBS = 10000
+};
+
+enum work { SUBMIT, CLAIM, CLAIM_COMPLETE, RENEW, WORKS, LOAD = WORKS };
+
+static const char *const names[] = {"submit", "claim", "claim+complete", "renew"};
+
+/* The redis.calls of the scripts, in their order. */
+static const char limit_submit[] =
+    "local k,i=KEYS[1],ARGV[1] redis.call('HGET',k,'epoch') redis.call('TIME')"
+    " redis.call('HMGET',k,'lease_ms','seen','epoch')"
+    " redis.call('HSET',k,'seen','1') redis.call('EXISTS',k..i)"
+    " redis.call('HSET',k..i,'st','delayed','env',ARGV[2],'score','1')"
+    " redis.call('SADD',k..'jobs',i) redis.call('HINCRBY',k,'bytes',1)"
+    " redis.call('HMGET',k..i,'lane','score') redis.call('HSET',k..i,'st','ready')"
+    " redis.call('HDEL',k..i,'ctl') redis.call('ZADD',k..'ready',1,i)"
+    " redis.call('LLEN',k..'wake')"
+    " redis.call('XADD',k..'ev','MAXLEN','~',10000,'*','kind','submitted','job',i,'runner','',"
+    "'text','') return {'ok','1'}";
+static const char limit_claim[] =
+    "local k,i=KEYS[1],ARGV[1] redis.call('HGET',k,'epoch') redis.call('TIME')"
+    " redis.call('HMGET',k,'lease_ms','seen','epoch')"
+    " redis.call('HSET',k,'seen','1')"
+    " redis.call('ZRANGEBYSCORE',k..'lease','-inf','0','LIMIT',0,5)"
+    " redis.call('ZRANGEBYSCORE',k..'delay','-inf','0','LIMIT',0,100)"
+    " redis.call('HGET',k..'w','ctl') redis.call('HMGET',k,'paused','counter','limit')"
+    " redis.call('ZRANGE',k..'ready',0,0,'WITHSCORES') redis.call('ZREM',k..'ready',i)"
+    " redis.call('HGET',k..i,'st') redis.call('HSET',k,'counter','1')"
+    " redis.call('HSET',k..i,'st','leased','tok','0000000100000001','nonce','0000000100000001',"
+    "'runner','r') redis.call('HDEL',k..i,'past','ctl','units','note')"
+    " redis.call('ZADD',k..'lease',1,i)"
+    " redis.call('XADD',k..'ev','MAXLEN','~',10000,'*','kind','claimed','job',i,'runner','r',"
+    "'text','') local j=redis.call('HMGET',k..i,'env','slot','nf','np','nl')"
+    " return {'ok',i,j[1] or ARGV[2],'0000000100000001','0','3600000','1','0','0','0'}";
+static const char limit_complete[] =
+    "local k,i=KEYS[1],ARGV[1] redis.call('HMGET',k..i,'st','tok','nonce','runner')"
+    " redis.call('TIME') redis.call('HMGET',k,'lease_ms','seen','epoch')"
+    " redis.call('HSET',k,'seen','1')"
+    " redis.call('HSTRLEN',k..i,'env') redis.call('HMGET',k..i,'lane')"
+    " redis.call('ZREM',k..'ready',i) redis.call('ZREM',k..'lease',i)"
+    " redis.call('ZREM',k..'delay',i) redis.call('ZREM',k..'dead',i)"
+    " redis.call('ZREM',k..'parked',i) redis.call('SREM',k..'jobs',i) redis.call('DEL',k..i..'x')"
+    " redis.call('HINCRBY',k,'bytes',-1)"
+    " redis.call('XADD',k..'ev','MAXLEN','~',10000,'*','kind','completed','job',i,'runner','r',"
+    "'text',i) return {'ok'}";
+static const char limit_renew[] =
+    "local k,i=KEYS[1],ARGV[1]"
+    " redis.call('HMGET',k..i,'st','tok','nonce','runner','ctl','slot','step','note')"
+    " redis.call('TIME') redis.call('HMGET',k,'lease_ms','seen','epoch')"
+    " redis.call('HSET',k,'seen','1')"
+    " redis.call('ZADD',k..'lease',1,i) redis.call('HSET',k..i,'units','1')"
+    " return {'ok','','3600000','1'}";
+
+struct bench {
+    struct redis_child *redis;
+    char envelope[ENVELOPE_BYTES];
+    enum work work;
+    bool limit;
+    double seconds;
+    pthread_barrier_t barrier;
+    atomic_ulong failures;
+};
+
+struct connection {
+    struct bench *bench;
+    unsigned number;
+    unsigned count;
+    pthread_t thread;
+    struct queue *queue;
+    struct queue_claim claim; /* of RENEW and LOAD */
+    bool holds;
+    uint32_t *samples; /* microseconds */
+    unsigned sample_count;
+    uint32_t *renewals; /* of LOAD */
+    unsigned renewal_count;
+    uint64_t made; /* jobs named so far */
+};
+
+static void check(enum nero_status status, const struct nero_err *err, const char *what)
+{
+    if (status != NERO_OK) {
+        (void)fprintf(stderr, "bench_queue: %s: %s\n", what, err->message);
+        exit(1);
+    }
+}
+
+#define CHECK(call)                        \
+    do {                                   \
+        struct nero_err check_err = {0};   \
+        struct nero_err *err = &check_err; \
+        check((call), err, #call);         \
+    } while (0)
+
+static struct hash next_job(struct connection *connection)
+{
+    uint64_t name[2] = {connection->number, connection->made++};
+
+    return hash_of(bytes_view_of(name, sizeof name));
+}
+
+/* ---- one operation ---- */
+
+static void submit_one(struct connection *connection)
+{
+    struct hash job = next_job(connection);
+    struct queue_item item = {.job = job,
+                              .envelope =
+                                  bytes_view_of(connection->bench->envelope, ENVELOPE_BYTES),
+                              .numeric_class = "",
+                              .order = connection->made};
+
+    CHECK(queue_submit(connection->queue, RUN, EPOCH, &item, 1, NULL, err));
+}
+
+static bool claim_one(struct connection *connection, struct queue_claim *claim)
+{
+    struct nero_err err;
+    enum nero_status status;
+
+    queue_claim_init(claim);
+    status = queue_claim(connection->queue, RUN, "r", "cpu", claim, &err);
+    bytes_fini(&claim->envelope);
+    if (status != NERO_OK && status != NERO_NOT_FOUND) {
+        check(status, &err, "claim");
+    }
+    return status == NERO_OK;
+}
+
+static void eval(struct connection *connection, const char *lua, const struct hash *job)
+{
+    static _Thread_local char sha[4][QUEUE_SHA_BYTES];
+    static const char *const scripts[] = {limit_submit, limit_claim, limit_complete, limit_renew};
+    char hex[HASH_HEX_BYTES];
+    const char *argv[] = {"EVALSHA", NULL, "1", "limit:", hex, connection->bench->envelope};
+    size_t bytes[] = {7, QUEUE_SHA_BYTES - 1, 1, 6, HASH_HEX_BYTES - 1, ENVELOPE_BYTES};
+    redisReply *reply;
+    unsigned n = 0;
+
+    while (scripts[n] != lua) {
+        n++;
+    }
+    if (sha[n][0] == '\0') {
+        const char *load[] = {"SCRIPT", "LOAD", lua};
+
+        CHECK(queue_plain(connection->queue, 3, load, 0, &reply, err));
+        memcpy(sha[n], reply->str, QUEUE_SHA_BYTES);
+        freeReplyObject(reply);
+    }
+    argv[1] = sha[n];
+    hash_to_hex(hex, job);
+    /* Only submit sends the envelope: the others have a word of its place. */
+    bytes[5] = lua == limit_submit ? ENVELOPE_BYTES : 1;
+    CHECK(queue_conn_command(&connection->queue->conn, 6, argv, bytes, 0, &reply, err));
+    CHECK(queue_conn_refusal(reply, err));
+    freeReplyObject(reply);
+}
+
+/* On one job of the connection's own, which it has made before; but each submission makes one. */
+static bool do_limit(struct connection *connection)
+{
+    struct hash job;
+
+    connection->made = connection->bench->work == SUBMIT ? connection->made : 0;
+    job = next_job(connection);
+
+    switch (connection->bench->work) {
+    case SUBMIT:
+        eval(connection, limit_submit, &job);
+        break;
+    case CLAIM:
+        eval(connection, limit_claim, &job);
+        break;
+    case CLAIM_COMPLETE:
+        eval(connection, limit_claim, &job);
+        eval(connection, limit_complete, &job);
+        break;
+    default:
+        eval(connection, limit_renew, &job);
+    }
+    return true;
+}
+
+static bool do_work(struct connection *connection)
+{
+    struct queue_beat beat = {.units = 1, .note = NULL};
+    struct queue_claim claim;
+    struct hash slot = {.data = {1}};
+
+    switch (connection->bench->work) {
+    case SUBMIT:
+        submit_one(connection);
+        return true;
+    case CLAIM:
+        return claim_one(connection, &claim);
+    case CLAIM_COMPLETE:
+        if (!claim_one(connection, &claim)) {
+            return false;
+        }
+        CHECK(queue_complete(connection->queue, &claim, &slot, err));
+        return true;
+    default:
+        CHECK(queue_renew(connection->queue, &connection->claim, &beat, NULL, err));
+        return true;
+    }
+}
+
+/* ---- closed loop ---- */
+
+static void note_sample(uint32_t *samples, unsigned *count, int64_t from_ns)
+{
+    if (*count < SAMPLES_MAX) {
+        samples[(*count)++] = (uint32_t)((clock_mono_ns(clock_system()) - from_ns) / 1000);
+    }
+}
+
+static void loop_closed(struct connection *connection)
+{
+    const struct bench *bench = connection->bench;
+    int64_t start_ns = clock_mono_ns(clock_system());
+
+    while (clock_seconds_since(clock_system(), start_ns) < bench->seconds) {
+        int64_t from_ns = clock_mono_ns(clock_system());
+
+        if (!(bench->limit ? do_limit(connection) : do_work(connection))) {
+            break; /* no job is left */
+        }
+        note_sample(connection->samples, &connection->sample_count, from_ns);
+    }
+}
+
+/* ---- open loop: each operation at its time, late or not; latency from that time on ---- */
+
+static void loop_open(struct connection *connection)
+{
+    const struct bench *bench = connection->bench;
+    int64_t start_ns = clock_mono_ns(clock_system());
+    int64_t claim_ns = (int64_t)1000000000 * connection->count / LOAD_CLAIMS;
+    int64_t renew_ns = (int64_t)1000000000 * connection->count / LOAD_RENEWALS;
+    int64_t next_claim_ns = start_ns + claim_ns * connection->number / connection->count;
+    int64_t next_renew_ns = start_ns + renew_ns * connection->number / connection->count;
+    int64_t end_ns = start_ns + (int64_t)(bench->seconds * 1e9);
+    struct queue_claim claim;
+
+    for (;;) {
+        bool is_claim = next_claim_ns <= next_renew_ns;
+        int64_t due_ns = is_claim ? next_claim_ns : next_renew_ns;
+        int64_t now_ns = clock_mono_ns(clock_system());
+
+        if (due_ns >= end_ns) {
+            return;
+        }
+        if (due_ns > now_ns) {
+            (void)usleep((useconds_t)((due_ns - now_ns) / 1000));
+        }
+        if (is_claim) {
+            if (claim_one(connection, &claim)) {
+                note_sample(connection->samples, &connection->sample_count, due_ns);
+            } else {
+                atomic_fetch_add(&connection->bench->failures, 1);
+            }
+            next_claim_ns += claim_ns;
+        } else {
+            struct queue_beat beat = {.units = 1, .note = NULL};
+
+            CHECK(queue_renew(connection->queue, &connection->claim, &beat, NULL, err));
+            note_sample(connection->renewals, &connection->renewal_count, due_ns);
+            next_renew_ns += renew_ns;
+        }
+    }
+}
+
+static void *run_connection(void *context)
+{
+    struct connection *connection = context;
+
+    if (connection->bench->work == RENEW || connection->bench->work == LOAD) {
+        connection->holds = claim_one(connection, &connection->claim);
+    }
+    if (connection->bench->limit) {
+        struct hash job = next_job(connection);
+
+        eval(connection, limit_submit, &job);
+    }
+    (void)pthread_barrier_wait(&connection->bench->barrier);
+    if (connection->bench->work == LOAD) {
+        loop_open(connection);
+    } else {
+        loop_closed(connection);
+    }
+    queue_close(connection->queue);
+    return NULL;
+}
+
+/* ---- runs ---- */
+
+static int by_value(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a;
+    uint32_t y = *(const uint32_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* All samples of one kind, sorted; free(). */
+static uint32_t *gather(const struct connection *connections, unsigned count, bool renewals,
+                        size_t *total)
+{
+    uint32_t *all;
+    size_t used = 0;
+
+    *total = 0;
+    for (unsigned i = 0; i < count; i++) {
+        *total += renewals ? connections[i].renewal_count : connections[i].sample_count;
+    }
+    all = mem_calloc(*total, sizeof *all);
+    for (unsigned i = 0; i < count; i++) {
+        unsigned n = renewals ? connections[i].renewal_count : connections[i].sample_count;
+
+        memcpy(all + used, renewals ? connections[i].renewals : connections[i].samples,
+               n * sizeof *all);
+        used += n;
+    }
+    qsort(all, *total, sizeof *all, by_value);
+    return all;
+}
+
+static double print_samples(const char *name, const uint32_t *samples, size_t count, double seconds)
+{
+    double rate = (double)count / seconds;
+
+    (void)printf("%-28s %9.0f /s   p50 %7.2f ms   p99 %7.2f ms\n", name, rate,
+                 count > 0 ? samples[count / 2] / 1000.0 : 0,
+                 count > 0 ? samples[count * 99 / 100] / 1000.0 : 0);
+    (void)fflush(stdout);
+    return rate;
+}
+
+static void plain(struct queue *queue, const char *a, const char *b)
+{
+    const char *argv[] = {a, b};
+    redisReply *reply;
+
+    CHECK(queue_plain(queue, 2, argv, 0, &reply, err));
+    freeReplyObject(reply);
+}
+
+/* An empty run with `jobs` ready ones. */
+static void prepare(const struct bench *bench, uint64_t jobs)
+{
+    struct connection filler = {.bench = (struct bench *)(uintptr_t)bench,
+                                .number = CONNECTIONS_MAX};
+    struct queue_item items[QUEUE_SUBMIT_MAX];
+
+    CHECK(queue_open(redis_child_url(bench->redis), &filler.queue, err));
+    plain(filler.queue, "FLUSHALL", "ASYNC");
+    CHECK(queue_lead(filler.queue, RUN, EPOCH, LEASE_MS, err));
+    for (uint64_t n = 0; n < jobs; n += QUEUE_SUBMIT_MAX) {
+        for (unsigned i = 0; i < QUEUE_SUBMIT_MAX; i++) {
+            items[i] =
+                (struct queue_item){.job = next_job(&filler),
+                                    .envelope = bytes_view_of(bench->envelope, ENVELOPE_BYTES),
+                                    .numeric_class = "",
+                                    .order = filler.made};
+        }
+        CHECK(queue_submit(filler.queue, RUN, EPOCH, items, QUEUE_SUBMIT_MAX, NULL, err));
+    }
+    queue_close(filler.queue);
+}
+
+static struct connection *run(struct bench *bench, unsigned count)
+{
+    struct connection *connections = mem_calloc(count, sizeof *connections);
+    pthread_attr_t attributes;
+
+    (void)pthread_attr_init(&attributes);
+    (void)pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    (void)pthread_barrier_init(&bench->barrier, NULL, count);
+    for (unsigned i = 0; i < count; i++) {
+        struct connection *connection = &connections[i];
+
+        *connection = (struct connection){.bench = bench, .number = i, .count = count};
+        CHECK(queue_open(redis_child_url(bench->redis), &connection->queue, err));
+        connection->samples = mem_calloc(SAMPLES_MAX / count * 50, sizeof(uint32_t));
+        connection->renewals = mem_calloc(SAMPLES_MAX / count * 50, sizeof(uint32_t));
+        if (pthread_create(&connection->thread, &attributes, run_connection, connection) != 0) {
+            (void)fprintf(stderr, "bench_queue: no thread for connection %u\n", i);
+            exit(1);
+        }
+    }
+    for (unsigned i = 0; i < count; i++) {
+        (void)pthread_join(connections[i].thread, NULL);
+    }
+    (void)pthread_barrier_destroy(&bench->barrier);
+    (void)pthread_attr_destroy(&attributes);
+    return connections;
+}
+
+static void free_connections(struct connection *connections, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        free(connections[i].samples);
+        free(connections[i].renewals);
+    }
+    free(connections);
+}
+
+/* Microseconds of the server's time that the scripts took, a call, since the last reset. */
+static double script_us(struct queue *queue)
+{
+    const char *argv[] = {"INFO", "commandstats"};
+    redisReply *reply;
+    const char *at;
+    double us = 0;
+
+    CHECK(queue_plain(queue, 2, argv, 0, &reply, err));
+    at = strstr(reply->str, "cmdstat_evalsha:");
+    at = at != NULL ? strstr(at, "usec_per_call=") : NULL;
+    if (at != NULL) {
+        us = strtod(at + strlen("usec_per_call="), NULL);
+    }
+    freeReplyObject(reply);
+    return us;
+}
+
+/* What one work costs. */
+struct cost {
+    double rate;
+    double us;
+};
+
+static struct cost measure(struct bench *bench, enum work work, unsigned count, bool limit)
+{
+    struct connection *connections;
+    struct queue *queue;
+    struct cost cost;
+    uint32_t *samples;
+    size_t total;
+    char name[64];
+
+    bench->work = work;
+    bench->limit = limit;
+    prepare(bench, work == SUBMIT || limit ? 0
+                   : work == RENEW         ? count
+                                           : (uint64_t)(30000 * bench->seconds));
+    CHECK(queue_open(redis_child_url(bench->redis), &queue, err));
+    plain(queue, "CONFIG", "RESETSTAT");
+    connections = run(bench, count);
+    cost.us = script_us(queue);
+    queue_close(queue);
+    samples = gather(connections, count, false, &total);
+    (void)snprintf(name, sizeof name, "%s%s", names[work], limit ? ", limit" : "");
+    cost.rate = print_samples(name, samples, total, bench->seconds);
+    free(samples);
+    free_connections(connections, count);
+    return cost;
+}
+
+static void measure_load(struct bench *bench, double seconds)
+{
+    struct connection *connections;
+    uint32_t *samples;
+    size_t total;
+    double before = bench->seconds;
+
+    bench->work = LOAD;
+    bench->limit = false;
+    bench->seconds = seconds;
+    prepare(bench, CONNECTIONS_MAX + (uint64_t)(LOAD_CLAIMS * seconds));
+    connections = run(bench, CONNECTIONS_MAX);
+    (void)printf("steady load, %d connections, %d claims/s and %d renewals/s:\n", CONNECTIONS_MAX,
+                 LOAD_CLAIMS, LOAD_RENEWALS);
+    samples = gather(connections, CONNECTIONS_MAX, false, &total);
+    (void)print_samples("  claim", samples, total, seconds);
+    free(samples);
+    samples = gather(connections, CONNECTIONS_MAX, true, &total);
+    (void)print_samples("  renew", samples, total, seconds);
+    free(samples);
+    free_connections(connections, CONNECTIONS_MAX);
+    bench->seconds = before;
+}
+
+static long long used_memory(struct queue *queue)
+{
+    const char *argv[] = {"INFO", "memory"};
+    redisReply *reply;
+    long long used;
+
+    CHECK(queue_plain(queue, 2, argv, 0, &reply, err));
+    used = strtoll(strstr(reply->str, "used_memory:") + 12, NULL, 10);
+    freeReplyObject(reply);
+    return used;
+}
+
+static void measure_memory(struct bench *bench)
+{
+    struct queue *queue;
+    long long before;
+
+    prepare(bench, 0);
+    CHECK(queue_open(redis_child_url(bench->redis), &queue, err));
+    before = used_memory(queue);
+    prepare(bench, MEMORY_JOBS);
+    (void)printf("%-28s %9lld bytes a job beside its envelope of %d\n", "memory",
+                 (used_memory(queue) - before) / MEMORY_JOBS - ENVELOPE_BYTES, ENVELOPE_BYTES);
+    queue_close(queue);
+}
+
+int main(int argc, char **argv)
+{
+    static struct bench bench = {.seconds = 3};
+    static const unsigned counts[] = {50, CONNECTIONS_MAX};
+    struct rlimit files = {.rlim_cur = 4096, .rlim_max = 4096};
+    char folder[] = "/tmp/bench_queue.XXXXXX";
+
+    if (argc > 1) {
+        bench.seconds = strtod(argv[1], NULL);
+    }
+    (void)setrlimit(RLIMIT_NOFILE, &files);
+    if (mkdtemp(folder) == NULL || bench.seconds <= 0) {
+        (void)fprintf(stderr, "bench_queue: no folder, or no time\n");
+        return 2;
+    }
+    CHECK(hash_library_init(err));
+    memset(bench.envelope, 'e', sizeof bench.envelope);
+    CHECK(redis_child_start(folder, &bench.redis, err));
+    measure_memory(&bench); /* first: nothing is being freed yet */
+    for (unsigned i = 0; i < 2; i++) {
+        (void)printf("%u connections:\n", counts[i]);
+        for (enum work work = SUBMIT; work < WORKS; work++) {
+            struct cost ours = measure(&bench, work, counts[i], false);
+            struct cost limit = measure(&bench, work, counts[i], true);
+
+            (void)printf("%-28s %9.2f of the limit; in the server %.1f us a call, %.1f at the "
+                         "limit: %.2f\n",
+                         "", ours.rate / limit.rate, ours.us, limit.us, limit.us / ours.us);
+        }
+    }
+    measure_load(&bench, 10);
+    redis_child_stop(bench.redis);
+    return 0;
+}
