@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+enum { LIFE_MS_MAX = 24 * 3600 * 1000 };
+
 /* Optimiser updates of a checkpoint slot; 0 when it cannot be read. */
 static uint64_t updates_of(const struct chain_entry *entry)
 {
@@ -79,6 +81,35 @@ void runner_finish_provenance(const struct chain *chain, const struct runner_ckp
     }
     if (fresh) {
         out->steps_redone += redone(chain, high, owner->has_restored_from, owner->restored_from);
+    }
+}
+
+void runner_finish_lives(const struct chain *chain, struct interval_lives *lives)
+{
+    uint64_t count = chain_count(chain);
+    bool alive = false;
+    int64_t begun_ms = 0;
+    int64_t last_ms = 0;
+
+    for (uint64_t number = 0; number < count; number++) {
+        const struct chain_entry *entry = chain_at(chain, number);
+
+        if (!entry->valid || entry->by_scheduler) {
+            continue;
+        }
+        if (entry->slot.kind == SLOT_TAKEOVER) {
+            int64_t lived_ms = last_ms - begun_ms;
+
+            if (alive) {
+                lives->ended++;
+                lives->seconds +=
+                    lived_ms > 0 && lived_ms <= LIFE_MS_MAX ? (double)lived_ms * 1e-3 : 0;
+            }
+            alive = true;
+            begun_ms = entry->slot.wall_ms;
+        }
+        alive = alive && entry->slot.kind != SLOT_FAILED;
+        last_ms = entry->slot.wall_ms;
     }
 }
 

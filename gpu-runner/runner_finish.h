@@ -15,6 +15,7 @@
 #define NERO_RUNNER_FINISH_H
 
 #include "nero/chain.h"
+#include "nero/interval.h"
 #include "nero/progress.h"
 #include "nero/result.h"
 
@@ -24,6 +25,13 @@
 void runner_finish_provenance(const struct chain *chain, const struct runner_ckpt_owner *owner,
                               const struct progress *progress, double images_per_second,
                               int64_t now_ms, struct result_provenance *out);
+
+/*
+ * Add what a chain with our takeover tells of the lives of runners before us: the attempts that
+ * did not end the job, and how long each is known to have lived (from its takeover to its newest
+ * slot, by their clocks, at most a day each).
+ */
+void runner_finish_lives(const struct chain *chain, struct interval_lives *lives);
 
 /* Append the result record's bytes. Errors: too_big, no_memory, invalid. */
 enum nero_status runner_finish_encode(const struct result_outcome *outcome,

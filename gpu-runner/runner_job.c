@@ -229,7 +229,7 @@ static void job_init(struct runner_job *job, const struct runner_env *env,
 {
     char hex[HASH_HEX_BYTES];
 
-    *job = (struct runner_job){.env = env, .claim = claim};
+    *job = (struct runner_job){.env = env, .claim = claim, .claimed_ns = clock_mono_ns(env->clock)};
     hash_to_hex(hex, &claim->job);
     (void)snprintf(job->short_id, sizeof job->short_id, "%.12s", hex);
     job->where =
@@ -289,6 +289,7 @@ enum runner_job_end runner_job_run(const struct runner_env *env, struct queue_cl
                  env->notice->why);
         _exit(ERR_EXIT_RESUMABLE);
     }
+    env->lives->seconds += clock_seconds_since(env->clock, job.claimed_ns); /* and we still live */
     end = job.end;
     job_fini(&job);
     return end;

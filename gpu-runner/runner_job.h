@@ -43,7 +43,8 @@ struct runner_env {
     struct runner_notice *notice;
     const struct clock_source *clock;
     struct interval_policy interval;
-    uint32_t beat_ms; /* 0: a third of the lease */
+    struct interval_lives *lives; /* of runners, as this one has seen them; grows with each job */
+    uint32_t beat_ms;             /* 0: a third of the lease */
     int64_t stall_ms;
 };
 

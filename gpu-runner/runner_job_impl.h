@@ -45,6 +45,8 @@ struct runner_job {
     uint64_t units;               /* done, those restored included */
     struct runner_upload *upload; /* while training: has the chain, see runner_upload.h */
     struct interval interval;
+    uint64_t restored_units;
+    int64_t claimed_ns;
     uint64_t units_taken; /* in the newest snapshot */
     int64_t taken_ns;     /* when that was, or training began */
     int64_t retry_ns;     /* no snapshot is tried before this */

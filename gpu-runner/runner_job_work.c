@@ -244,6 +244,12 @@ static void report_unit(struct runner_job *job, const struct trainer_event *even
                 ? rate
                 : (1 - RATE_WEIGHT) * report->images_per_second + RATE_WEIGHT * rate;
     }
+    if (report->units == job->restored_units) {
+        log_line(LOG_INFO, "job.moving", &job->where,
+                 "first_unit_after_s=%.2f first_interval_s=%.1f mean_life_s=%.0f",
+                 clock_seconds_since(job->env->clock, job->claimed_ns),
+                 interval_seconds(&job->interval), interval_mean_life(&job->interval.lives));
+    }
     report->units = job->units;
     report->phase = event->phase;
     report->epoch = event->epoch + 1;
@@ -378,6 +384,7 @@ static enum nero_status begin(struct runner_job *job, struct nero_err *err)
                                             .seed = job->claim->nonce};
     uint64_t steps;
 
+    runner_finish_lives(job->chain, job->env->lives);
     if (runner_upload_start(&options, job->trainer, &job->upload, err) != NERO_OK) {
         job->upload = NULL;
         return err->status;
@@ -390,7 +397,9 @@ static enum nero_status begin(struct runner_job *job, struct nero_err *err)
     job->report.accuracy = (double)NAN;
     job->report.seconds_left = -1;
     job->report.units = job->units;
+    job->restored_units = job->units;
     interval_init(&job->interval, &job->env->interval);
+    job->interval.lives = *job->env->lives;
     job->start_ns = clock_mono_ns(job->env->clock);
     job->unit_ns = job->start_ns;
     job->taken_ns = job->start_ns;

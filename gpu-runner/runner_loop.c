@@ -54,7 +54,8 @@ struct loop {
     char host[KEYS_TEXT_BYTES];
     struct member members[RUNNER_LOOP_RUNS_MAX];
     uint32_t member_count;
-    uint32_t next; /* member that is asked first: runs take turns */
+    uint32_t next;               /* member that is asked first: runs take turns */
+    struct interval_lives lives; /* of runners like this one */
     struct runner_backoff backoff;
     int64_t outage_ns; /* start of the present outage; 0: none */
     int64_t discovered_ns;
@@ -375,6 +376,7 @@ static void run_claimed(struct loop *loop, struct member *member, struct queue_c
                              .notice = loop->notice,
                              .clock = loop->clock,
                              .interval = options->interval,
+                             .lives = &loop->lives,
                              .beat_ms = options->beat_ms,
                              .stall_ms = options->stall_ms};
     enum runner_job_end end = runner_job_run(&env, claim);

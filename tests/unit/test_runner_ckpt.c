@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "nero/clock.h"
 #include "nero/layout.h"
 #include "nero/storage_fault.h"
 #include "runner_ckpt.h"
@@ -258,6 +259,29 @@ static void test_runner_ckpt__provenance_is_what_the_chain_tells(void **state)
     assert_true(provenance.seconds_trained > 8.9 && provenance.seconds_trained < 9.1);
 }
 
+/* Two attempts ended without a result; each is known to have lived until its newest slot. */
+static void test_runner_ckpt__lives_are_what_the_chain_tells(void **state)
+{
+    struct world *world = *state;
+    struct interval_lives lives = {.seconds = 100, .ended = 1};
+    struct nero_err err = {0};
+    uint64_t number;
+
+    runner_finish_lives(world->chain, &lives);
+    assert_true(lives.ended == 1 && lives.seconds == 100); /* one attempt, and it lives */
+    clock_sleep_ms(clock_system(), 50);
+    tiny_check(commit(world, 10, &number, &err), &err, "commit");
+    for (int i = 0; i < 2; i++) {
+        world->owner.token++;
+        tiny_check(chain_takeover(world->chain, world->owner.token, world->owner.nonce, 0,
+                                  &world->key, &err),
+                   &err, "takeover");
+    }
+    runner_finish_lives(world->chain, &lives);
+    assert_true(lives.ended == 3);
+    assert_true(lives.seconds >= 100.04 && lives.seconds < 160);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -268,6 +292,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_runner_ckpt__every_failing_call_leaves_it_whole,
                                         world_open, world_close),
         cmocka_unit_test_setup_teardown(test_runner_ckpt__every_lost_answer_leaves_it_whole,
+                                        world_open, world_close),
+        cmocka_unit_test_setup_teardown(test_runner_ckpt__lives_are_what_the_chain_tells,
                                         world_open, world_close),
         cmocka_unit_test_setup_teardown(test_runner_ckpt__provenance_is_what_the_chain_tells,
                                         world_open, world_close),
