@@ -5,17 +5,9 @@
 #   baseline.sh SOURCE_DIR BINARY_DIR
 set -euo pipefail
 source=$1
-binary=$2
+# shellcheck source=tests/e2e/world.sh
+. "$source/tests/e2e/world.sh" "$2"
 
-work=$(mktemp -d)
-export XDG_DATA_HOME=$work/data XDG_STATE_HOME=$work/state XDG_CACHE_HOME=$work/cache
-export PATH=$binary:$PATH
-trap 'rm -rf "$work"' EXIT
-fail() {
-  echo "FAILED: $*"
-  tail -n 20 "$work"/*.out 2>/dev/null || true
-  exit 1
-}
 trainings() { # RUN: chains of its jobs
   find "$work/data/nero/store/runs/$1/job" -mindepth 1 -maxdepth 1 -type d | wc -l
 }

@@ -6,17 +6,9 @@
 #   extend_run.sh SOURCE_DIR BINARY_DIR
 set -euo pipefail
 source=$1
-binary=$2
+# shellcheck source=tests/e2e/world.sh
+. "$source/tests/e2e/world.sh" "$2"
 
-work=$(mktemp -d)
-export XDG_DATA_HOME=$work/data XDG_STATE_HOME=$work/state XDG_CACHE_HOME=$work/cache
-export PATH=$binary:$PATH
-trap 'rm -rf "$work"' EXIT
-fail() {
-  echo "FAILED: $*"
-  tail -n 20 "$work"/*.out 2>/dev/null || true
-  exit 1
-}
 expect() { # CODE COMMAND...: the exit code
   local wanted=$1 code=0
   shift
@@ -25,9 +17,6 @@ expect() { # CODE COMMAND...: the exit code
 }
 has() { # WORDS: the last output
   grep -qF -- "$1" "$work/last.out" || fail "no '$1' in: $(cat "$work/last.out")"
-}
-candidates() { # RUN: what the candidates came to; the last four columns tell how
-  nero-sched export "$1" --csv - 2>/dev/null | cut -d, -f1-28 >"$work/$1.csv" || fail "export of $1"
 }
 scores() { # RUN: test scores of champions
   find "$work/data/nero/store/runs/$1/result" -type f | wc -l
@@ -63,8 +52,8 @@ expect 0 nero-sched resume grown
 has "test images, which selection never saw"
 [ "$(scores grown)" -gt "$former" ] || fail "no jobs were added"
 
-candidates whole
-candidates grown
+export_run whole
+export_run grown
 [ "$(wc -l <"$work/whole.csv")" -ge 23 ] || fail "not at least 2 * (2 + 3 + 3 + 3) candidates"
 cmp "$work/whole.csv" "$work/grown.csv" || fail "the extended run came to something else"
 for lineage in 0 1; do

@@ -11,9 +11,6 @@ search=(--seed 5 --set search.generations=4)
 
 nero-sched run "$preset" --name calm "${search[@]}" --runners 1 --backend ref --skip-audit \
   >"$work/calm.out" 2>&1 || fail "the undisturbed run"
-export_run() { # RUN: what the candidates came to; the columns behind tell how and may differ
-  nero-sched export "$1" --csv - | cut -d, -f1-26 >"$work/$1.csv" || fail "export of $1"
-}
 export_run calm
 
 start_redis queue

@@ -5,17 +5,9 @@
 #   reuse.sh SOURCE_DIR BINARY_DIR
 set -euo pipefail
 source=$1
-binary=$2
+# shellcheck source=tests/e2e/world.sh
+. "$source/tests/e2e/world.sh" "$2"
 
-work=$(mktemp -d)
-export XDG_DATA_HOME=$work/data XDG_STATE_HOME=$work/state XDG_CACHE_HOME=$work/cache
-export PATH=$binary:$PATH
-trap 'rm -rf "$work"' EXIT
-fail() {
-  echo "FAILED: $*"
-  tail -n 20 "$work"/*.out 2>/dev/null || true
-  exit 1
-}
 smoke=("$source/presets/smoke.yaml" --seed 5 --set search.rates.train_longer=1
   --set search.lambda=4)
 trainings() { # RUN: chains of its jobs
