@@ -267,8 +267,8 @@ static enum nero_status measure_resume(struct bench *bench, struct bench_side *s
 {
     int64_t start_ns = clock_mono_ns(clock_system());
     struct progress progress;
+    const struct chain_entry *found;
     struct bytes state;
-    uint64_t number;
     uint32_t passed = 0;
     enum nero_status status;
 
@@ -283,8 +283,8 @@ static enum nero_status measure_resume(struct bench *bench, struct bench_side *s
     status = chain_open(bench->store, bench->trust, &side->job.id,
                         bytes_as_view(&side->job.envelope), &side->chain, err);
     if (status == NERO_OK) {
-        status = runner_ckpt_find(side->chain, bench->store, bench->run.name, UINT64_MAX, NULL,
-                                  &progress, &state, &number, &passed, err);
+        status = runner_ckpt_find(side->chain, bench->store, bench->run.name, NULL, NULL, &progress,
+                                  &state, &found, &passed, err);
     } else {
         side->chain = NULL;
     }

@@ -36,7 +36,8 @@ void layout_run_field(struct record *r, char run[SLOT_RUN_BYTES])
     }
 }
 
-/* The longest key (a slot's) has 6 + 63 + 5 + 64 + 11 bytes; nothing is ever cut. */
+/* The longest key (of a slot in a row) has 5 + 63 + 5 + 64 + 3 + 33 + 11 bytes: none is ever cut.
+ */
 static void layout_print(char out[LAYOUT_KEY_BYTES], const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
@@ -94,6 +95,24 @@ void layout_slot(char out[LAYOUT_KEY_BYTES], const char *run, const struct hash 
 
     hash_to_hex(hex, job);
     layout_print(out, "runs/%.63s/job/%s/%010" PRIu64, run, hex, number);
+}
+
+void layout_attempt_slot(char out[LAYOUT_KEY_BYTES], const char *run, const struct hash *job,
+                         uint64_t token, uint64_t nonce, uint64_t number)
+{
+    char hex[HASH_HEX_BYTES];
+
+    hash_to_hex(hex, job);
+    layout_print(out, "runs/%.63s/job/%s/m/%016" PRIx64 "-%016" PRIx64 "/%010" PRIu64, run, hex,
+                 token, nonce, number);
+}
+
+void layout_attempts(char out[LAYOUT_KEY_BYTES], const char *run, const struct hash *job)
+{
+    char hex[HASH_HEX_BYTES];
+
+    hash_to_hex(hex, job);
+    layout_print(out, "runs/%.63s/job/%s/m/", run, hex);
 }
 
 /* runs/<run>/<kind>/<hh>/<hash>: two digits spread the keys over 256 prefixes. */

@@ -73,13 +73,14 @@ void run_record_fields(struct record *r, struct run_record *run)
 {
     bool single;
 
-    record_open(r, 2, 13);
+    record_open(r, 3, 14);
     layout_run_field(r, run->name);
     record_fixed(r, "run_key", run->run_key.data, sizeof run->run_key.data);
     record_i64(r, "created_ms", &run->created_ms, INT64_MIN, INT64_MAX);
     record_u64(r, "seed", &run->seed, 0, UINT64_MAX);
     record_u32(r, "strategy", &run->strategy, RUN_EVOLVE, RUN_SINGLE);
     record_u32(r, "resume_policy", &run->resume_policy, RUN_SAME_CLASS, RUN_ANY_CLASS);
+    record_u32(r, "store_mode", &run->store_mode, RUN_EXCLUSIVE, RUN_ATTEMPTS);
     job_class_field(r, run->numeric_class);
     single = run->strategy == RUN_SINGLE;
     job_protocol_fields(r, &run->protocol);

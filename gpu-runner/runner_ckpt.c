@@ -103,9 +103,10 @@ static bool is_damage(enum nero_status status)
 }
 
 enum nero_status runner_ckpt_find(struct chain *chain, struct storage *store, const char *run,
-                                  uint64_t below, const struct log_context *where,
-                                  struct progress *progress, struct bytes *state, uint64_t *number,
-                                  uint32_t *passed, struct nero_err *err)
+                                  const struct chain_entry *below, const struct log_context *where,
+                                  struct progress *progress, struct bytes *state,
+                                  const struct chain_entry **found, uint32_t *passed,
+                                  struct nero_err *err)
 {
     const struct chain_entry *entry;
 
@@ -113,7 +114,7 @@ enum nero_status runner_ckpt_find(struct chain *chain, struct storage *store, co
         enum nero_status status = read_one(entry, store, run, progress, state, err);
 
         if (status == NERO_OK) {
-            *number = entry->number;
+            *found = entry;
             return NERO_OK;
         }
         if (!is_damage(status)) {
@@ -121,23 +122,22 @@ enum nero_status runner_ckpt_find(struct chain *chain, struct storage *store, co
         }
         log_line(LOG_WARN, "checkpoint.damaged", where, "slot=%" PRIu64 " reason=\"%s\"",
                  entry->number, err->message);
-        below = entry->number;
+        below = entry;
         ++*passed;
     }
     return err_set(err, NERO_NOT_FOUND, 0, "no whole checkpoint in the chain");
 }
 
-void runner_ckpt_log_damage(const struct chain *chain, uint64_t from,
-                            const struct log_context *where)
+void runner_ckpt_log_damage(const struct chain *chain, const struct log_context *where)
 {
     uint64_t count = chain_count(chain);
 
-    for (uint64_t number = from; number < count; number++) {
-        const struct chain_entry *entry = chain_at(chain, number);
+    for (uint64_t i = 0; i < count; i++) {
+        const struct chain_entry *entry = chain_at(chain, i);
 
         if (!entry->valid) {
-            log_line(LOG_WARN, "slot.damaged", where, "slot=%" PRIu64 " reason=\"%s\"", number,
-                     entry->fault);
+            log_line(LOG_WARN, "slot.damaged", where, "slot=%" PRIu64 " reason=\"%s\"",
+                     entry->number, entry->fault);
         }
     }
 }

@@ -22,7 +22,7 @@ struct runner_ckpt_owner {
     uint64_t nonce;
     int64_t redis_ms;
     bool has_restored_from;
-    uint64_t restored_from;
+    struct hash restored_from;
     const struct key_pair *key;
 };
 
@@ -44,17 +44,17 @@ enum nero_status runner_ckpt_commit(struct chain *chain, const struct runner_ckp
                                     struct nero_err *err);
 
 /*
- * The newest whole checkpoint below slot `below`. *number is its slot; progress (initialised by the
- * caller) and state are replaced. Damaged ones are logged by name and passed over; `passed` counts
- * them. Errors: not_found (there is none), no_memory, of the store.
+ * The newest whole checkpoint below `below` (NULL: any). *found is its slot; progress (initialised
+ * by the caller) and state are replaced. Damaged ones are logged by name and passed over; `passed`
+ * counts them. Errors: not_found (there is none), no_memory, of the store.
  */
 enum nero_status runner_ckpt_find(struct chain *chain, struct storage *store, const char *run,
-                                  uint64_t below, const struct log_context *where,
-                                  struct progress *progress, struct bytes *state, uint64_t *number,
-                                  uint32_t *passed, struct nero_err *err);
+                                  const struct chain_entry *below, const struct log_context *where,
+                                  struct progress *progress, struct bytes *state,
+                                  const struct chain_entry **found, uint32_t *passed,
+                                  struct nero_err *err);
 
-/* Name the slots that do not verify in the log, once each from slot `from` on. */
-void runner_ckpt_log_damage(const struct chain *chain, uint64_t from,
-                            const struct log_context *where);
+/* Name the slots that do not verify in the log. */
+void runner_ckpt_log_damage(const struct chain *chain, const struct log_context *where);
 
 #endif

@@ -19,11 +19,11 @@ static uint64_t updates_of(const struct chain_entry *entry)
     return updates;
 }
 
-/* Committed updates that an attempt which started from slot `from` did again. */
-static uint64_t redone(const struct chain *chain, uint64_t high, bool has_from, uint64_t from)
+/* Committed updates that an attempt which started from the slot `from` did again. */
+static uint64_t redone(const struct chain *chain, uint64_t high, bool has_from,
+                       const struct hash *from)
 {
-    const struct chain_entry *entry =
-        has_from && from < chain_count(chain) ? chain_at(chain, from) : NULL;
+    const struct chain_entry *entry = has_from ? chain_find(chain, from) : NULL;
     uint64_t base = entry != NULL && entry->valid ? updates_of(entry) : 0;
 
     return high > base ? high - base : 0;
@@ -72,7 +72,7 @@ void runner_finish_provenance(const struct chain *chain, const struct runner_ckp
             out->preemptions += entry->slot.reason == SLOT_NOTICE;
             if (fresh) {
                 out->steps_redone +=
-                    redone(chain, high, entry->slot.has_restored_from, entry->slot.restored_from);
+                    redone(chain, high, entry->slot.has_restored_from, &entry->slot.restored_from);
             }
             fresh = false;
             high = updates > high ? updates : high;
@@ -80,7 +80,7 @@ void runner_finish_provenance(const struct chain *chain, const struct runner_ckp
         last_ms = entry->slot.wall_ms;
     }
     if (fresh) {
-        out->steps_redone += redone(chain, high, owner->has_restored_from, owner->restored_from);
+        out->steps_redone += redone(chain, high, owner->has_restored_from, &owner->restored_from);
     }
 }
 

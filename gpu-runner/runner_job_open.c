@@ -71,7 +71,7 @@ static bool class_fits(struct runner_job *job, const char *required, const char 
 /* Before the takeover, so that a job of another class gets no slot from every runner that looks. */
 static bool check_class(struct runner_job *job)
 {
-    const struct chain_entry *newest = chain_checkpoint(job->chain, UINT64_MAX);
+    const struct chain_entry *newest = chain_checkpoint(job->chain, NULL);
     struct progress progress;
     struct nero_err ignored;
     bool fits;
@@ -116,7 +116,7 @@ bool runner_job_open(struct runner_job *job)
             return runner_job_give_up(job, "open the chain", &err);
         }
     }
-    runner_ckpt_log_damage(job->chain, 0, &job->where);
+    runner_ckpt_log_damage(job->chain, &job->where);
     terminal = chain_terminal(job->chain);
     if (terminal != NULL) {
         return runner_job_finish_as(job, RUNNER_JOB_KNOWN, "slot %" PRIu64 " is %s already",
@@ -184,7 +184,8 @@ static bool make_trainer(struct runner_job *job)
 }
 
 /* False: the checkpoint just found is of no use; the trainer is gone. */
-static bool try_restore(struct runner_job *job, uint64_t number, struct nero_err *err)
+static bool try_restore(struct runner_job *job, const struct chain_entry *from,
+                        struct nero_err *err)
 {
     if (trust_run(job->env->trust)->resume_policy == RUN_ANY_CLASS) {
         /* The run allows it; the change stays visible between two signed checkpoints. */
@@ -193,11 +194,11 @@ static bool try_restore(struct runner_job *job, uint64_t number, struct nero_err
     }
     if (trainer_restore(job->trainer, &job->progress, bytes_as_view(&job->state), err) == NERO_OK) {
         job->owner.has_restored_from = true;
-        job->owner.restored_from = number;
+        job->owner.restored_from = from->hash;
         job->units = job->progress.units;
         job->units_taken = job->progress.units;
         job->report.committed = job->progress.units;
-        job->report.slot = number;
+        job->report.slot = from->number;
         bytes_fini(&job->state); /* as large as one of the buffers that come next */
         return true;
     }
@@ -209,15 +210,15 @@ static bool try_restore(struct runner_job *job, uint64_t number, struct nero_err
 /* Newest first; one that does not restore is named and passed over. */
 static bool restore(struct runner_job *job)
 {
-    uint64_t below = UINT64_MAX;
-    uint64_t number = 0;
+    const struct chain_entry *below = NULL;
+    const struct chain_entry *found = NULL;
     uint32_t passed = 0;
     struct nero_err err;
 
     for (;;) {
         enum nero_status status =
             runner_ckpt_find(job->chain, job->env->store, job->claim->run, below, &job->where,
-                             &job->progress, &job->state, &number, &passed, &err);
+                             &job->progress, &job->state, &found, &passed, &err);
 
         if (status == NERO_NOT_FOUND) {
             break;
@@ -236,9 +237,9 @@ static bool restore(struct runner_job *job)
         if (job->trainer == NULL && !make_trainer(job)) {
             return false;
         }
-        if (try_restore(job, number, &err)) {
+        if (try_restore(job, found, &err)) {
             log_line(LOG_INFO, "job.restored", &job->where,
-                     "restored_from=%" PRIu64 " units=%" PRIu64 " passed_over=%u", number,
+                     "restored_from=%" PRIu64 " units=%" PRIu64 " passed_over=%u", found->number,
                      job->units, passed);
             return true;
         }
@@ -246,8 +247,8 @@ static bool restore(struct runner_job *job)
             return runner_job_give_up(job, "restore", &err);
         }
         log_line(LOG_WARN, "checkpoint.damaged", &job->where, "slot=%" PRIu64 " reason=\"%s\"",
-                 number, err.message);
-        below = number;
+                 found->number, err.message);
+        below = found;
         passed++;
     }
     if (passed > 0) {

@@ -108,12 +108,6 @@ static enum nero_status open_store(struct loop *loop, int64_t start_ns, struct n
         storage_close(inner);
         return err->status;
     }
-    if ((storage_capabilities(loop->store) & STORAGE_CAN_CREATE) == 0) {
-        return err_set(err, NERO_INVALID, 0,
-                       "%s: the store cannot create objects exclusively (or is read-only), and "
-                       "without that nothing fences a second runner",
-                       loop->options->store_url);
-    }
     runner_backoff_reset(&loop->backoff);
     return NERO_OK;
 }
@@ -251,6 +245,14 @@ static enum nero_status open_trust(struct loop *loop, struct member *member,
     if (read_verdict(loop, trust, err) != NERO_OK) {
         trust_close(trust);
         return err->status;
+    }
+    if (trust_run(trust)->store_mode == RUN_EXCLUSIVE &&
+        (storage_capabilities(loop->store) & STORAGE_CAN_CREATE) == 0) {
+        trust_close(trust);
+        return err_set(err, NERO_INVALID, 0,
+                       "%s: the store cannot create objects exclusively (or is read-only), and "
+                       "without that nothing fences a second runner",
+                       loop->options->store_url);
     }
     if (member->trust != NULL) {
         trust_close(member->trust);

@@ -6,16 +6,91 @@
 #include <string.h>
 
 #include "chain_impl.h"
-#include "nero/layout.h"
 #include "nero/mem.h"
 
-enum { CHAIN_SLOTS_MAX = 1000000 };
+enum { CHAIN_SLOTS_MAX = 1000000, CHAIN_ROWS_MAX = 10000 };
 
 void chain_record_destroy(struct chain_record *record)
 {
     if (record != NULL) {
         bytes_fini(&record->stored);
         free(record);
+    }
+}
+
+/* ---- rows ---- */
+
+static bool is_at(const struct chain_row *row, uint64_t token, uint64_t nonce)
+{
+    return row->token == token && row->nonce == nonce;
+}
+
+/* By token, the scheduler's (nonce 0) after the attempts that it has seen, nonce. */
+static bool is_before(const struct chain_row *row, uint64_t token, uint64_t nonce)
+{
+    return row->token != token ? row->token < token : row->nonce - 1 < nonce - 1;
+}
+
+static enum nero_status insert_row(struct chain *chain, size_t at, uint64_t token, uint64_t nonce,
+                                   struct nero_err *err)
+{
+    struct chain_row *row = mem_calloc(1, sizeof *row);
+
+    if (row != NULL && chain->row_count == chain->row_room) {
+        size_t room = chain->row_room > 0 ? 2 * chain->row_room : 4;
+        struct chain_row **rows = mem_realloc_array(chain->rows, room, sizeof(struct chain_row *));
+
+        if (rows == NULL) {
+            free(row);
+            row = NULL;
+        } else {
+            chain->rows = rows;
+            chain->row_room = room;
+        }
+    }
+    if (row == NULL) {
+        return err_set(err, NERO_NO_MEMORY, 0, "keep a row of slots: no memory");
+    }
+    if (chain->row_count == CHAIN_ROWS_MAX) {
+        free(row);
+        return err_set(err, NERO_TOO_BIG, 0, "a job of more than %d attempts", CHAIN_ROWS_MAX);
+    }
+    row->token = token;
+    row->nonce = nonce;
+    row->try_number = UINT64_MAX;
+    memmove(chain->rows + at + 1, chain->rows + at,
+            (chain->row_count - at) * sizeof(struct chain_row *));
+    chain->rows[at] = row;
+    chain->row_count++;
+    return NERO_OK;
+}
+
+enum nero_status chain_row_of(struct chain *chain, uint64_t token, uint64_t nonce,
+                              struct chain_row **out, struct nero_err *err)
+{
+    size_t at = 0;
+
+    while (chain->attempts && at < chain->row_count && is_before(chain->rows[at], token, nonce)) {
+        at++;
+    }
+    if (at == chain->row_count || (chain->attempts && !is_at(chain->rows[at], token, nonce))) {
+        enum nero_status status = insert_row(chain, at, token, nonce, err);
+
+        if (status != NERO_OK) {
+            return status;
+        }
+    }
+    *out = chain->rows[at];
+    return NERO_OK;
+}
+
+void chain_slot_key(const struct chain *chain, const struct chain_row *row, uint64_t number,
+                    char out[LAYOUT_KEY_BYTES])
+{
+    if (chain->attempts) {
+        layout_attempt_slot(out, chain->run, &chain->job, row->token, row->nonce, number);
+    } else {
+        layout_slot(out, chain->run, &chain->job, number);
     }
 }
 
@@ -28,8 +103,8 @@ static bool is_verdict(enum nero_status status)
            status == NERO_INVALID || status == NERO_TOO_BIG;
 }
 
-static enum nero_status check_place(const struct chain *chain, const struct chain_entry *entry,
-                                    struct nero_err *err)
+static enum nero_status check_place(const struct chain *chain, const struct chain_row *row,
+                                    const struct chain_entry *entry, struct nero_err *err)
 {
     if (strcmp(entry->slot.run, chain->run) != 0) {
         return err_set(err, NERO_CORRUPT, 0, "it is a slot of run '%s'", entry->slot.run);
@@ -40,11 +115,14 @@ static enum nero_status check_place(const struct chain *chain, const struct chai
     if (entry->slot.number != entry->number) {
         return err_set(err, NERO_CORRUPT, 0, "it is slot %" PRIu64, entry->slot.number);
     }
+    if (chain->attempts && !is_at(row, entry->slot.token, entry->slot.nonce)) {
+        return err_set(err, NERO_CORRUPT, 0, "it is a slot of another attempt");
+    }
     return NERO_OK;
 }
 
-enum nero_status chain_judge(struct chain *chain, uint64_t number, struct bytes *stored,
-                             struct chain_record **out, struct nero_err *err)
+enum nero_status chain_judge(struct chain *chain, const struct chain_row *row, uint64_t number,
+                             struct bytes *stored, struct chain_record **out, struct nero_err *err)
 {
     struct chain_record *record = mem_calloc(1, sizeof *record);
     struct chain_entry *entry;
@@ -57,6 +135,7 @@ enum nero_status chain_judge(struct chain *chain, uint64_t number, struct bytes 
     }
     record->stored = *stored;
     memset(stored, 0, sizeof *stored);
+    record->row = row;
     entry = &record->entry;
     entry->number = number;
     entry->stored = bytes_as_view(&record->stored);
@@ -67,13 +146,14 @@ enum nero_status chain_judge(struct chain *chain, uint64_t number, struct bytes 
         status = slot_decode(payload, &entry->slot, err);
     }
     if (status == NERO_OK) {
-        status = check_place(chain, entry, err);
+        status = check_place(chain, row, entry, err);
     }
     if (status == NERO_OK) {
         record->authentic = true;
         record->control = entry->by_scheduler &&
                           (entry->slot.kind == SLOT_FAILED || entry->slot.kind == SLOT_CANCELLED ||
                            entry->slot.kind == SLOT_REOPENED);
+        record->units = chain->attempts ? chain_attempt_units(&entry->slot) : 0;
     } else if (is_verdict(status)) {
         (void)snprintf(entry->fault, sizeof entry->fault, "%.*s", (int)sizeof entry->fault - 1,
                        err->message);
@@ -92,9 +172,11 @@ enum { LINK_JOB = -1, LINK_NONE = -2, LINK_DAMAGED = -3 };
 
 /*
  * The slot that it continues, by its own list of skipped ones. One that has been damaged since
- * cannot be compared: then the word of the writer, who saw it whole, is taken.
+ * cannot be compared: then the word of the writer, who saw it whole, is taken. So it is of the
+ * first slot of an attempt, which continues another row.
  */
-static int64_t link_of(const struct chain *chain, const struct slot *slot)
+static int64_t link_of(const struct chain *chain, const struct chain_row *row,
+                       const struct slot *slot)
 {
     int64_t before = (int64_t)slot->number - 1 - (int64_t)slot->skipped_count;
     const struct chain_record *record;
@@ -108,9 +190,10 @@ static int64_t link_of(const struct chain *chain, const struct slot *slot)
         }
     }
     if (before == LINK_JOB) {
-        return hash_equal(&slot->prev, &chain->job_stored) ? LINK_JOB : LINK_NONE;
+        return chain->attempts || hash_equal(&slot->prev, &chain->job_stored) ? LINK_JOB
+                                                                              : LINK_NONE;
     }
-    record = chain->records[before];
+    record = row->records[before];
     if (!record->authentic) {
         return LINK_DAMAGED;
     }
@@ -118,27 +201,30 @@ static int64_t link_of(const struct chain *chain, const struct slot *slot)
 }
 
 /* C4. What a damaged slot between may have been is not held against the next. */
-static const char *refuse_terminal(const struct chain *chain, const struct chain_record *record,
-                                   bool through_damage)
+static const char *refuse_terminal(const struct chain *chain, const struct chain_row *row,
+                                   const struct chain_record *record, bool through_damage)
 {
-    const struct chain_entry *terminal = chain_terminal(chain);
+    const struct chain_entry *tail = chain_row_tail(row);
+    const struct chain_entry *terminal =
+        tail != NULL && slot_is_terminal(tail->slot.kind) ? tail : NULL;
     bool reopens = record->control && record->entry.slot.kind == SLOT_REOPENED;
 
     if (terminal != NULL && terminal->slot.kind == SLOT_FINAL) {
         return reopens ? "a final result is not reopened" : "the job is closed";
     }
-    if (through_damage || reopens == (terminal != NULL)) {
+    /* In attempt mode what is reopened lies in another row. */
+    if (through_damage || reopens == (terminal != NULL) || (reopens && chain->attempts)) {
         return NULL;
     }
     return reopens ? "it reopens a job that is not closed" : "the job is closed";
 }
 
 /* C2 and C3, for a slot of an attempt; `before`: the slot that it continues, NULL for the job. */
-static const char *refuse_owner(const struct chain *chain, const struct slot *slot,
+static const char *refuse_owner(const struct chain_row *row, const struct slot *slot,
                                 const struct slot *before, bool through_damage)
 {
-    if (chain->has_owner && slot->token == chain->owner_token &&
-        (chain->owner_is_control || slot->nonce != chain->owner_nonce)) {
+    if (row->has_owner && slot->token == row->owner_token &&
+        (row->owner_is_control || slot->nonce != row->owner_nonce)) {
         return "its token is another owner's";
     }
     if (slot->kind != SLOT_TAKEOVER && !through_damage &&
@@ -148,12 +234,13 @@ static const char *refuse_owner(const struct chain *chain, const struct slot *sl
     return NULL;
 }
 
-const char *chain_refuse(const struct chain *chain, const struct chain_record *record)
+const char *chain_refuse(const struct chain *chain, const struct chain_row *row,
+                         const struct chain_record *record)
 {
     const struct slot *slot = &record->entry.slot;
-    int64_t link = link_of(chain, slot);
+    int64_t link = link_of(chain, row, slot);
     bool through_damage = link == LINK_DAMAGED;
-    const char *closed = refuse_terminal(chain, record, through_damage);
+    const char *closed = refuse_terminal(chain, row, record, through_damage);
 
     if (link == LINK_NONE) {
         return "it does not continue a valid slot";
@@ -165,36 +252,39 @@ const char *chain_refuse(const struct chain *chain, const struct chain_record *r
         (slot->kind == SLOT_CANCELLED || slot->kind == SLOT_REOPENED)) {
         return "only the scheduler may write this kind";
     }
-    if (chain->has_owner && slot->token < chain->owner_token) { /* C2 */
+    if (chain->attempts && record->control != (row->nonce == 0)) {
+        return "the scheduler and attempts have rows of their own";
+    }
+    if (row->has_owner && slot->token < row->owner_token) { /* C2 */
         return "its token is lower than an earlier one";
     }
     if (record->control) {
         return NULL;
     }
-    return refuse_owner(chain, slot, link >= 0 ? &chain->records[link]->entry.slot : NULL,
+    return refuse_owner(row, slot, link >= 0 ? &row->records[link]->entry.slot : NULL,
                         through_damage);
 }
 
-static void note_owner(struct chain *chain, const struct chain_record *record)
+static void note_owner(struct chain_row *row, const struct chain_record *record)
 {
     const struct slot *slot = &record->entry.slot;
 
-    if (!record->authentic || (chain->has_owner && slot->token <= chain->owner_token &&
-                               !(record->entry.valid && slot->token == chain->owner_token))) {
+    if (!record->authentic || (row->has_owner && slot->token <= row->owner_token &&
+                               !(record->entry.valid && slot->token == row->owner_token))) {
         return;
     }
-    chain->has_owner = true;
-    chain->owner_token = slot->token;
-    chain->owner_nonce = slot->nonce;
-    chain->owner_is_control = record->control;
+    row->has_owner = true;
+    row->owner_token = slot->token;
+    row->owner_nonce = slot->nonce;
+    row->owner_is_control = record->control;
 }
 
 /* What a valid slot passed over although it looks valid to us: its writer met damage there that we
  * do not see. Its word counts, so that all readers agree on the tail. */
-static void pass_over(struct chain *chain, const struct slot *slot)
+static void pass_over(struct chain_row *row, const struct slot *slot)
 {
     for (uint32_t i = 0; i < slot->skipped_count; i++) {
-        struct chain_entry *entry = &chain->records[slot->skipped[i]]->entry;
+        struct chain_entry *entry = &row->records[slot->skipped[i]]->entry;
 
         if (entry->valid) {
             entry->valid = false;
@@ -204,51 +294,53 @@ static void pass_over(struct chain *chain, const struct slot *slot)
     }
 }
 
-enum nero_status chain_admit(struct chain *chain, struct chain_record *record, struct nero_err *err)
+enum nero_status chain_admit(struct chain *chain, struct chain_row *row,
+                             struct chain_record *record, struct nero_err *err)
 {
     struct chain_entry *entry = &record->entry;
 
-    assert(entry->number == chain->count);
-    if (chain->count == chain->room) {
-        uint64_t room = chain->room > 0 ? chain->room * 2 : 16;
+    assert(entry->number == row->count);
+    if (row->count == row->room) {
+        uint64_t room = row->room > 0 ? row->room * 2 : 16;
         struct chain_record **records =
-            mem_realloc_array(chain->records, room, sizeof(struct chain_record *));
+            mem_realloc_array(row->records, room, sizeof(struct chain_record *));
 
         if (records == NULL) {
             chain_record_destroy(record);
             return err_set(err, NERO_NO_MEMORY, 0, "keep a slot: no memory");
         }
-        chain->records = records;
-        chain->room = room;
+        row->records = records;
+        row->room = room;
     }
     if (record->authentic) {
-        const char *why = chain_refuse(chain, record);
+        const char *why = chain_refuse(chain, row, record);
 
         entry->valid = why == NULL;
         (void)snprintf(entry->fault, sizeof entry->fault, "%s", why != NULL ? why : "");
     }
     if (entry->valid) {
-        pass_over(chain, &entry->slot);
+        pass_over(row, &entry->slot);
     }
-    note_owner(chain, record);
-    chain->records[chain->count++] = record;
+    note_owner(row, record);
+    row->records[row->count++] = record;
     return NERO_OK;
 }
 
 /* ---- reading ---- */
 
-static enum nero_status read_once(struct chain *chain, uint64_t number, struct chain_record **out,
-                                  struct nero_err *err)
+static enum nero_status read_once(struct chain *chain, const struct chain_row *row, uint64_t number,
+                                  struct chain_record **out, struct nero_err *err)
 {
     char key[LAYOUT_KEY_BYTES];
     struct bytes stored;
     enum nero_status status;
 
-    layout_slot(key, chain->run, &chain->job, number);
+    chain_slot_key(chain, row, number, key);
     bytes_init(&stored, SLOT_BYTES_MAX);
     status = storage_get(chain->store, key, &stored, NULL, err);
     if (status == NERO_OK || status == NERO_TOO_BIG) {
-        status = chain_judge(chain, number, &stored, out, err); /* too big: empty, so no envelope */
+        status =
+            chain_judge(chain, row, number, &stored, out, err); /* too big: empty, so no envelope */
         return status;
     }
     bytes_fini(&stored);
@@ -258,16 +350,16 @@ static enum nero_status read_once(struct chain *chain, uint64_t number, struct c
     return err->status;
 }
 
-enum nero_status chain_load(struct chain *chain, uint64_t number, struct chain_record **out,
-                            struct nero_err *err)
+enum nero_status chain_load(struct chain *chain, const struct chain_row *row, uint64_t number,
+                            struct chain_record **out, struct nero_err *err)
 {
     struct chain_record *first;
-    enum nero_status status = read_once(chain, number, &first, err);
+    enum nero_status status = read_once(chain, row, number, &first, err);
 
     if (status == NERO_OK && !first->authentic) {
         /* Damage is read twice before it is believed. */
         chain_record_destroy(first);
-        status = read_once(chain, number, &first, err);
+        status = read_once(chain, row, number, &first, err);
         if (status == NERO_NOT_FOUND) {
             status = err_set(err, NERO_UNAVAILABLE, 0,
                              "slot %" PRIu64 " was there and is gone: the store lies", number);
@@ -279,26 +371,37 @@ enum nero_status chain_load(struct chain *chain, uint64_t number, struct chain_r
     return status;
 }
 
-enum nero_status chain_refresh(struct chain *chain, struct nero_err *err)
+enum nero_status chain_refresh_row(struct chain *chain, struct chain_row *row, struct nero_err *err)
 {
     for (;;) {
         struct chain_record *record;
-        enum nero_status status = chain_load(chain, chain->count, &record, err);
+        enum nero_status status = chain_load(chain, row, row->count, &record, err);
 
         if (status == NERO_NOT_FOUND) {
             return NERO_OK;
         }
         if (status == NERO_OK) {
-            status = chain_admit(chain, record, err);
+            status = chain_admit(chain, row, record, err);
         }
-        if (status == NERO_OK && chain->count > CHAIN_SLOTS_MAX) {
+        if (status == NERO_OK && row->count > CHAIN_SLOTS_MAX) {
             status =
                 err_set(err, NERO_TOO_BIG, 0, "a chain of more than %d slots", CHAIN_SLOTS_MAX);
         }
         if (status != NERO_OK) {
-            return err_wrap(err, "read slot %" PRIu64, chain->count);
+            return err_wrap(err, "read slot %" PRIu64, row->count);
         }
     }
+}
+
+enum nero_status chain_refresh(struct chain *chain, struct nero_err *err)
+{
+    struct chain_row *row;
+
+    if (chain->attempts) {
+        return chain_attempt_refresh(chain, err);
+    }
+    return chain_row_of(chain, 0, 0, &row, err) == NERO_OK ? chain_refresh_row(chain, row, err)
+                                                           : err->status;
 }
 
 enum nero_status chain_open(struct storage *store, struct trust *trust, const struct hash *job,
@@ -313,9 +416,9 @@ enum nero_status chain_open(struct storage *store, struct trust *trust, const st
     chain->store = store;
     chain->trust = trust;
     chain->run = trust_run(trust)->name;
+    chain->attempts = trust_run(trust)->store_mode == RUN_ATTEMPTS;
     chain->job = *job;
     chain->job_stored = hash_of(job_envelope);
-    chain->try_number = UINT64_MAX;
     if (chain_refresh(chain, err) != NERO_OK) {
         chain_close(chain);
         return err_wrap(err, "open the chain");
@@ -329,10 +432,17 @@ void chain_close(struct chain *chain)
     if (chain == NULL) {
         return;
     }
-    for (uint64_t i = 0; i < chain->count; i++) {
-        chain_record_destroy(chain->records[i]);
+    for (size_t i = 0; i < chain->row_count; i++) {
+        struct chain_row *row = chain->rows[i];
+
+        for (uint64_t k = 0; k < row->count; k++) {
+            chain_record_destroy(row->records[k]);
+        }
+        chain_record_destroy(row->pending);
+        free(row->records);
+        free(row);
     }
-    free(chain->records);
+    free(chain->rows);
     free(chain);
 }
 
@@ -340,20 +450,62 @@ void chain_close(struct chain *chain)
 
 uint64_t chain_count(const struct chain *chain)
 {
-    return chain->count;
+    uint64_t count = 0;
+
+    for (size_t i = 0; i < chain->row_count; i++) {
+        count += chain->rows[i]->count;
+    }
+    return count;
 }
 
-const struct chain_entry *chain_at(const struct chain *chain, uint64_t number)
+const struct chain_entry *chain_at(const struct chain *chain, uint64_t index)
 {
-    assert(number < chain->count);
-    return &chain->records[number]->entry;
+    size_t i = 0;
+
+    for (; i < chain->row_count && index >= chain->rows[i]->count; i++) {
+        index -= chain->rows[i]->count;
+    }
+    assert(i < chain->row_count);
+    return &chain->rows[i]->records[index]->entry;
+}
+
+const struct chain_entry *chain_find(const struct chain *chain, const struct hash *stored)
+{
+    for (size_t i = 0; i < chain->row_count; i++) {
+        for (uint64_t k = 0; k < chain->rows[i]->count; k++) {
+            if (hash_equal(&chain->rows[i]->records[k]->entry.hash, stored)) {
+                return &chain->rows[i]->records[k]->entry;
+            }
+        }
+    }
+    return NULL;
+}
+
+void chain_key(const struct chain *chain, const struct chain_entry *entry,
+               char out[LAYOUT_KEY_BYTES])
+{
+    const struct chain_record *record = (const struct chain_record *)entry;
+
+    chain_slot_key(chain, record->row, entry->number, out);
+}
+
+const struct chain_entry *chain_row_tail(const struct chain_row *row)
+{
+    for (uint64_t i = row->count; i-- > 0;) {
+        if (row->records[i]->entry.valid) {
+            return &row->records[i]->entry;
+        }
+    }
+    return NULL;
 }
 
 const struct chain_entry *chain_tail(const struct chain *chain)
 {
-    for (uint64_t i = chain->count; i-- > 0;) {
-        if (chain->records[i]->entry.valid) {
-            return &chain->records[i]->entry;
+    for (size_t i = chain->row_count; i-- > 0;) {
+        const struct chain_entry *tail = chain_row_tail(chain->rows[i]);
+
+        if (tail != NULL) {
+            return tail;
         }
     }
     return NULL;
@@ -364,17 +516,52 @@ const struct chain_entry *chain_terminal(const struct chain *chain)
 {
     const struct chain_entry *tail = chain_tail(chain);
 
+    if (chain->attempts) {
+        return chain_attempt_terminal(chain);
+    }
     return tail != NULL && slot_is_terminal(tail->slot.kind) ? tail : NULL;
 }
 
-const struct chain_entry *chain_checkpoint(const struct chain *chain, uint64_t below)
+/* Whether a is older than b, of two checkpoints; all but the number is 0 where there is one row. */
+static bool is_older(const struct chain_record *a, const struct chain_record *b)
 {
-    for (uint64_t i = below < chain->count ? below : chain->count; i-- > 0;) {
-        const struct chain_entry *entry = &chain->records[i]->entry;
+    if (a->units != b->units) {
+        return a->units < b->units;
+    }
+    if (a->row != b->row) {
+        return is_before(a->row, b->row->token, b->row->nonce);
+    }
+    return a->entry.number < b->entry.number;
+}
 
-        if (entry->valid && entry->slot.kind == SLOT_CHECKPOINT) {
-            return entry;
+const struct chain_entry *chain_checkpoint(const struct chain *chain,
+                                           const struct chain_entry *below)
+{
+    const struct chain_record *limit = (const struct chain_record *)below;
+    const struct chain_record *best = NULL;
+
+    for (size_t i = 0; i < chain->row_count; i++) {
+        for (uint64_t k = 0; k < chain->rows[i]->count; k++) {
+            const struct chain_record *record = chain->rows[i]->records[k];
+
+            if (record->entry.valid && record->entry.slot.kind == SLOT_CHECKPOINT &&
+                (limit == NULL || is_older(record, limit)) &&
+                (best == NULL || is_older(best, record))) {
+                best = record;
+            }
         }
     }
-    return NULL;
+    return best != NULL ? &best->entry : NULL;
+}
+
+uint64_t chain_highest_token(const struct chain *chain)
+{
+    uint64_t highest = 0;
+
+    for (size_t i = 0; i < chain->row_count; i++) {
+        const struct chain_row *row = chain->rows[i];
+
+        highest = row->has_owner && row->owner_token > highest ? row->owner_token : highest;
+    }
+    return highest;
 }

@@ -10,16 +10,18 @@
  */
 static bool is_kept(const struct chain *chain, const struct hash *blob, uint64_t bytes)
 {
-    int checkpoints = 0;
+    const struct chain_entry *entry = NULL;
 
-    for (uint64_t i = chain->count; i-- > 0 && checkpoints < CHAIN_KEPT_CHECKPOINTS;) {
-        const struct chain_record *record = chain->records[i];
-        const struct slot *slot = &record->entry.slot;
+    for (int i = 0; i < CHAIN_KEPT_CHECKPOINTS; i++) {
+        const struct chain_record *record;
+        const struct slot *slot;
 
-        if (!record->entry.valid || slot->kind != SLOT_CHECKPOINT) {
-            continue;
+        entry = chain_checkpoint(chain, entry);
+        if (entry == NULL) {
+            return false;
         }
-        checkpoints++;
+        record = (const struct chain_record *)entry;
+        slot = &entry->slot;
         for (uint32_t k = 0; record->own && k < slot->blob_count; k++) {
             if (slot->blobs[k].bytes == bytes && hash_equal(&slot->blobs[k].hash, blob)) {
                 return true;
@@ -29,21 +31,22 @@ static bool is_kept(const struct chain *chain, const struct hash *blob, uint64_t
     return false;
 }
 
-bool chain_keeps_blobs(const struct chain *chain, uint64_t number)
+bool chain_keeps_blobs(const struct chain *chain, const struct chain_entry *entry)
 {
     const struct chain_entry *terminal = chain_terminal(chain);
-    int newer = 0;
+    const struct chain_entry *newest = NULL;
 
     if (terminal == NULL || terminal->slot.kind != SLOT_FINAL ||
-        chain->records[number]->entry.slot.kind != SLOT_CHECKPOINT) {
+        entry->slot.kind != SLOT_CHECKPOINT) {
         return true; /* an attempt may still need it, or make the same bytes again */
     }
-    for (uint64_t i = number + 1; i < chain->count; i++) {
-        const struct chain_entry *entry = &chain->records[i]->entry;
-
-        newer += entry->valid && entry->slot.kind == SLOT_CHECKPOINT;
+    for (int i = 0; i < CHAIN_KEPT_CHECKPOINTS; i++) {
+        newest = chain_checkpoint(chain, newest);
+        if (newest == NULL || newest == entry) {
+            return true;
+        }
     }
-    return newer < CHAIN_KEPT_CHECKPOINTS;
+    return false;
 }
 
 enum nero_status chain_put_blob(struct chain *chain, struct bytes_view body, struct hash *out,

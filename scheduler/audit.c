@@ -13,32 +13,47 @@
 
 /* ---- findings ---- */
 
+/* One more entry of a list: beyond the maximum, or without memory, it is only counted. */
+static void keep(struct audit_finding **list, uint32_t *count, uint32_t *room, const char *key,
+                 const char *format, va_list args)
+{
+    if (*count < AUDIT_FINDINGS_MAX && *count == *room) {
+        uint32_t wanted = *room > 0 ? *room * 2 : 16;
+        struct audit_finding *grown = mem_realloc_array(*list, wanted, sizeof *grown);
+
+        if (grown != NULL) {
+            *list = grown;
+            *room = wanted;
+        }
+    }
+    if (*count < *room && *count < AUDIT_FINDINGS_MAX) {
+        struct audit_finding *finding = &(*list)[*count];
+
+        (void)snprintf(finding->artifact, sizeof finding->artifact, "%.*s",
+                       (int)sizeof finding->artifact - 1, key);
+        (void)vsnprintf(finding->what, sizeof finding->what, format, args);
+    }
+    ++*count;
+}
+
 void audit_say(struct audit *audit, const char *key, const char *format, ...)
 {
     struct audit_report *report = audit->report;
-    struct audit_finding *finding;
     va_list args;
 
-    if (report->finding_count < AUDIT_FINDINGS_MAX &&
-        report->finding_count == audit->finding_room) {
-        uint32_t room = audit->finding_room > 0 ? audit->finding_room * 2 : 16;
-        struct audit_finding *findings =
-            mem_realloc_array(report->findings, room, sizeof *findings);
+    va_start(args, format);
+    keep(&report->findings, &report->finding_count, &audit->finding_room, key, format, args);
+    va_end(args);
+}
 
-        if (findings != NULL) { /* without memory it is counted, like those over the maximum */
-            report->findings = findings;
-            audit->finding_room = room;
-        }
-    }
-    if (report->finding_count < audit->finding_room && report->finding_count < AUDIT_FINDINGS_MAX) {
-        finding = &report->findings[report->finding_count];
-        (void)snprintf(finding->artifact, sizeof finding->artifact, "%.*s",
-                       (int)sizeof finding->artifact - 1, key);
-        va_start(args, format);
-        (void)vsnprintf(finding->what, sizeof finding->what, format, args);
-        va_end(args);
-    }
-    report->finding_count++;
+void audit_note(struct audit *audit, const char *key, const char *format, ...)
+{
+    struct audit_report *report = audit->report;
+    va_list args;
+
+    va_start(args, format);
+    keep(&report->notes, &report->note_count, &audit->note_room, key, format, args);
+    va_end(args);
 }
 
 bool audit_is_verdict(enum nero_status status)
@@ -242,6 +257,9 @@ static void audit_fini(struct audit *audit)
         free(audit->objects[i].key);
     }
     free(audit->objects);
+    for (size_t i = 0; i < audit->job_count; i++) {
+        free(audit->jobs[i].ends);
+    }
     free(audit->jobs);
     free(audit->head_met);
     amendment_list_fini(&audit->amendments);
@@ -287,8 +305,11 @@ enum nero_status audit_run(struct storage *store, const char *run,
 void audit_report_fini(struct audit_report *report)
 {
     free(report->findings);
+    free(report->notes);
     free(report->heads);
     report->findings = NULL;
+    report->notes = NULL;
+    report->note_count = 0;
     report->heads = NULL;
     report->finding_count = 0;
     report->head_count = 0;
@@ -296,11 +317,21 @@ void audit_report_fini(struct audit_report *report)
 
 /* ---- printing ---- */
 
-static uint32_t listed(const struct audit_report *report)
+static uint32_t listed(const struct audit_finding *list, uint32_t count)
 {
-    return report->findings == NULL                     ? 0
-           : report->finding_count < AUDIT_FINDINGS_MAX ? report->finding_count
-                                                        : AUDIT_FINDINGS_MAX;
+    return list == NULL ? 0 : count < AUDIT_FINDINGS_MAX ? count : AUDIT_FINDINGS_MAX;
+}
+
+static void print_list(const struct audit_finding *list, uint32_t count, FILE *out)
+{
+    uint32_t shown = listed(list, count);
+
+    for (uint32_t i = 0; i < shown; i++) {
+        (void)fprintf(out, "  %s: %s\n", list[i].artifact, list[i].what);
+    }
+    if (shown < count) {
+        (void)fprintf(out, "  ... and %" PRIu32 " more\n", count - shown);
+    }
 }
 
 static void print_text(const struct audit_report *report, FILE *out)
@@ -314,11 +345,11 @@ static void print_text(const struct audit_report *report, FILE *out)
         (void)fprintf(out, "%s of %s: %" PRIu32 " finding(s)\n", names[report->level], report->run,
                       report->finding_count);
     }
-    for (uint32_t i = 0; i < listed(report); i++) {
-        (void)fprintf(out, "  %s: %s\n", report->findings[i].artifact, report->findings[i].what);
-    }
-    if (listed(report) < report->finding_count) {
-        (void)fprintf(out, "  ... and %" PRIu32 " more\n", report->finding_count - listed(report));
+    print_list(report->findings, report->finding_count, out);
+    if (report->note_count > 0) {
+        (void)fprintf(out, "  %" PRIu32 " fork(s), which attempt mode allows:\n",
+                      report->note_count);
+        print_list(report->notes, report->note_count, out);
     }
     (void)fprintf(out, "  %s\n", report->standing);
     (void)fprintf(out,
@@ -340,32 +371,39 @@ static void print_text(const struct audit_report *report, FILE *out)
     }
 }
 
+/* A key may hold any bytes: what is not UTF-8 is told as null rather than dropped. */
+static json_t *list_json(const struct audit_finding *list, uint32_t count)
+{
+    json_t *array = json_array();
+
+    for (uint32_t i = 0; i < listed(list, count); i++) {
+        (void)json_array_append_new(
+            array, json_pack("{s:s*, s:s*}", "artifact", list[i].artifact, "what", list[i].what));
+    }
+    return array;
+}
+
 static void print_json(const struct audit_report *report, FILE *out)
 {
     json_t *root = json_pack(
-        "{s:s, s:s, s:b, s:I, s:[], s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I, "
+        "{s:s, s:s, s:b, s:I, s:o, s:o, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:I, "
+        "s:I, "
         "s:I, "
         "s:I, s:[], s:b, s:f}",
         "run", report->run, "level", report->level == AUDIT_REPLAY ? "replay" : "full", "clean",
         (int)(report->finding_count == 0), "finding_count", (json_int_t)report->finding_count,
-        "findings", "standing", report->standing, "finished", (int)report->finished, "objects",
-        (json_int_t)report->objects, "signatures", (json_int_t)report->signatures, "blob_bytes",
-        (json_int_t)report->blob_bytes, "blobs_unnamed", (json_int_t)report->blobs_unnamed,
-        "blobs_collected", (json_int_t)report->blobs_collected, "blobs_skipped",
-        (int)report->blobs_skipped, "jobs", (json_int_t)report->jobs, "results",
-        (json_int_t)report->results, "slots", (json_int_t)report->slots, "generation_records",
-        (json_int_t)report->generations, "certificates", (json_int_t)report->certificates, "epochs",
-        (json_int_t)report->epochs, "heads", "heads_checked", (int)report->heads_checked, "seconds",
-        report->seconds);
+        "findings", list_json(report->findings, report->finding_count), "forks",
+        list_json(report->notes, report->note_count), "standing", report->standing, "finished",
+        (int)report->finished, "objects", (json_int_t)report->objects, "signatures",
+        (json_int_t)report->signatures, "blob_bytes", (json_int_t)report->blob_bytes,
+        "blobs_unnamed", (json_int_t)report->blobs_unnamed, "blobs_collected",
+        (json_int_t)report->blobs_collected, "blobs_skipped", (int)report->blobs_skipped, "jobs",
+        (json_int_t)report->jobs, "results", (json_int_t)report->results, "slots",
+        (json_int_t)report->slots, "generation_records", (json_int_t)report->generations,
+        "certificates", (json_int_t)report->certificates, "epochs", (json_int_t)report->epochs,
+        "heads", "heads_checked", (int)report->heads_checked, "seconds", report->seconds);
     char hex[HASH_HEX_BYTES];
 
-    for (uint32_t i = 0; i < listed(report); i++) {
-        /* A key may hold any bytes: what is not UTF-8 is told as null rather than dropped. */
-        (void)json_array_append_new(json_object_get(root, "findings"),
-                                    json_pack("{s:s*, s:s*}", "artifact",
-                                              report->findings[i].artifact, "what",
-                                              report->findings[i].what));
-    }
     for (uint32_t i = 0; i < report->head_count; i++) {
         hash_to_hex(hex, &report->heads[i]);
         (void)json_array_append_new(json_object_get(root, "heads"), json_string(hex));

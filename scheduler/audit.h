@@ -37,6 +37,8 @@ struct audit_report {
     char run[64];
     uint32_t finding_count;         /* all of them; only the first AUDIT_FINDINGS_MAX are listed */
     struct audit_finding *findings; /* owned */
+    uint32_t note_count;            /* what is legal and worth telling: forks of attempt mode */
+    struct audit_finding *notes;    /* owned */
     uint64_t objects;               /* of the run, and of its data set */
     uint64_t signatures;            /* verified */
     uint64_t blob_bytes;            /* hashed */

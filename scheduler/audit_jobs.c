@@ -70,7 +70,9 @@ struct walk {
     struct audit_job *job;
     const struct job_spec *spec;
     const struct chain *chain;
-    char numeric_class[JOB_CLASS_BYTES]; /* of the first checkpoint */
+    bool attempts;                       /* attempt mode */
+    bool damaged;                        /* some slot does not count */
+    char numeric_class[JOB_CLASS_BYTES]; /* of the first checkpoint, of its row with rows */
     bool has_owner;
     struct key_id owner; /* who signed the newest takeover */
 };
@@ -135,9 +137,10 @@ enum nero_status audit_blob(struct audit *audit, const char *key, const struct h
 }
 
 /* Collected, as a signed record says, and nothing that must be kept. */
-static bool may_be_gone(const struct walk *walk, uint64_t number, const struct slot_blob *blob)
+static bool may_be_gone(const struct walk *walk, const struct chain_entry *entry,
+                        const struct slot_blob *blob)
 {
-    return !chain_keeps_blobs(walk->chain, number) &&
+    return !chain_keeps_blobs(walk->chain, entry) &&
            collections_find(&walk->audit->collections, &blob->hash) != NULL;
 }
 
@@ -152,8 +155,7 @@ static enum nero_status check_blobs(struct walk *walk, const char *key,
         char blob[LAYOUT_KEY_BYTES];
 
         layout_blob(blob, audit->run, &slot->blobs[i].hash);
-        if (audit_object(audit, blob) == NULL &&
-            may_be_gone(walk, entry->number, &slot->blobs[i])) {
+        if (audit_object(audit, blob) == NULL && may_be_gone(walk, entry, &slot->blobs[i])) {
             audit->report->blobs_collected++;
             continue;
         }
@@ -290,12 +292,10 @@ static void check_restored(const struct walk *walk, const char *key, const struc
     if (!slot->has_restored_from) {
         return;
     }
-    from = slot->restored_from < chain_count(walk->chain)
-               ? chain_at(walk->chain, slot->restored_from)
-               : NULL;
-    if (from == NULL || (from->valid && from->slot.kind != SLOT_CHECKPOINT)) {
-        audit_say(walk->audit, key, "was restored from slot %" PRIu64 ", which is no checkpoint",
-                  slot->restored_from);
+    from = chain_find(walk->chain, &slot->restored_from);
+    /* One that has been damaged since has other bytes, and is named. */
+    if (from == NULL ? !walk->damaged : from->valid && from->slot.kind != SLOT_CHECKPOINT) {
+        audit_say(walk->audit, key, "was restored from a slot that is no checkpoint of the job");
     }
 }
 
@@ -326,12 +326,13 @@ static enum nero_status check_final(struct walk *walk, const char *key,
                                     const struct chain_entry *entry, struct nero_err *err)
 {
     struct audit *audit = walk->audit;
-    struct audit_job *job = walk->job;
+    struct audit_end *end = &walk->job->ends[walk->job->end_count - 1];
+    struct bytes_view outcome_bytes;
     struct nero_err reason;
     struct result result;
 
     result_init(&result);
-    if (result_decode(entry->slot.body, &result, NULL, &reason) != NERO_OK) {
+    if (result_decode(entry->slot.body, &result, &outcome_bytes, &reason) != NERO_OK) {
         return audit_judge(audit, key, "is final without a result", &reason, err);
     }
     if (memcmp(result.provenance.runner, entry->signer.data, sizeof entry->signer.data) != 0) {
@@ -339,12 +340,28 @@ static enum nero_status check_final(struct walk *walk, const char *key,
     }
     audit_outcome(audit, key, walk->spec, &entry->slot, &result.outcome);
     audit->report->results++;
-    job->outcome = result.outcome;
-    job->outcome.histogram = NULL; /* what decisions need is in the counts */
-    job->outcome.class_count = 0;
-    job->outcome.curve = NULL;
-    job->outcome.epoch_count = 0;
+    end->outcome_bytes = hash_of(outcome_bytes);
+    end->outcome = result.outcome;
+    end->outcome.histogram = NULL; /* what decisions need is in the counts */
+    end->outcome.class_count = 0;
+    end->outcome.curve = NULL;
+    end->outcome.epoch_count = 0;
     result_fini(&result);
+    return NERO_OK;
+}
+
+static enum nero_status keep_end(struct audit_job *job, const struct chain_entry *entry,
+                                 struct nero_err *err)
+{
+    struct audit_end *ends = mem_realloc_array(job->ends, job->end_count + 1, sizeof *ends);
+
+    if (ends == NULL) {
+        return err_set(err, NERO_NO_MEMORY, 0, "no memory for a terminal slot");
+    }
+    job->ends = ends;
+    ends[job->end_count] = (struct audit_end){.kind = entry->slot.kind, .slot = entry->hash};
+    memcpy(ends[job->end_count].text, entry->slot.text, sizeof ends->text);
+    job->end_count++;
     return NERO_OK;
 }
 
@@ -356,12 +373,16 @@ static enum nero_status check_slot(struct walk *walk, const struct chain_entry *
     struct audit_object *object;
     enum nero_status status = NERO_OK;
 
-    layout_slot(key, audit->run, &walk->job->id, entry->number);
+    chain_key(walk->chain, entry, key);
     object = audit_object(audit, key);
     if (object != NULL) {
         object->seen = true;
     }
     audit->report->slots++;
+    if (walk->attempts && entry->number == 0) {
+        walk->numeric_class[0] = 0;
+        walk->has_owner = false;
+    }
     if (!entry->valid) {
         say_fault(audit, key, entry);
         walk->has_owner = false; /* it may have been a takeover */
@@ -375,6 +396,12 @@ static enum nero_status check_slot(struct walk *walk, const struct chain_entry *
         check_owner(walk, key, entry);
     }
     check_restored(walk, key, &entry->slot);
+    if (slot_is_terminal(entry->slot.kind)) {
+        status = keep_end(walk->job, entry, err);
+    }
+    if (status != NERO_OK) {
+        return status;
+    }
     if (entry->slot.kind == SLOT_CHECKPOINT) {
         status = check_progress(walk, key, &entry->slot, err);
     } else if (entry->slot.kind == SLOT_FINAL) {
@@ -383,35 +410,79 @@ static enum nero_status check_slot(struct walk *walk, const struct chain_entry *
     return status == NERO_OK ? check_blobs(walk, key, entry, err) : status;
 }
 
-/* Slots that the listing has beyond the end of the dense row: one is missing before them. */
+/* The first number of the row that has no object before that of `place`. */
+static void missing_before(struct audit *audit, const struct place *place,
+                           char out[LAYOUT_KEY_BYTES])
+{
+    uint64_t number = place->number;
+    char before[LAYOUT_KEY_BYTES];
+
+    do {
+        number--;
+        place_slot_key(place, number, out);
+        place_slot_key(place, number - 1, before);
+    } while (number > 0 && audit_object(audit, before) == NULL);
+}
+
+/* Slots that the listing has beyond the end of a dense row: one is missing before them. */
 static void check_dense(struct audit *audit, const struct audit_job *job)
 {
+    bool attempts = trust_run(audit->trust)->store_mode == RUN_ATTEMPTS;
+    const struct place *told = NULL; /* of the row that was told last */
     char missing[LAYOUT_KEY_BYTES];
-    bool told = false;
 
-    layout_slot(missing, audit->run, &job->id, job->slots);
+    layout_slot(missing, audit->run, &job->id, 0);
     for (size_t i = audit_lower(audit, missing); i < audit->object_count; i++) {
         struct audit_object *object = &audit->objects[i];
+        const struct place *place = &object->place;
 
-        if (!object->placed || object->place.kind != PLACE_SLOT ||
-            !hash_equal(&object->place.hash, &job->id)) {
+        if (!object->placed || place->kind != PLACE_SLOT || !hash_equal(&place->hash, &job->id)) {
             break;
         }
-        if (!object->seen && !told) {
+        if (object->seen || place->number == 0 || place->in_row != attempts) {
+            continue; /* what the run's mode has no place for is not seen by anybody */
+        }
+        if (told == NULL || told->token != place->token || told->nonce != place->nonce) {
+            missing_before(audit, place, missing);
             audit_say(audit, missing, "is missing: slot %" PRIu64 " of the job is there",
-                      object->place.number);
-            told = true;
+                      place->number);
+            told = place;
         }
         object->seen = true;
     }
 }
 
-static enum nero_status walk_chain(struct walk *walk, struct nero_err *err)
+void audit_next_slot(const struct audit *audit, const struct audit_job *job,
+                     char out[LAYOUT_KEY_BYTES])
+{
+    if (trust_run(audit->trust)->store_mode == RUN_ATTEMPTS) {
+        layout_attempts(out, audit->run, &job->id);
+    } else {
+        layout_slot(out, audit->run, &job->id, job->slots);
+    }
+}
+
+static bool has_damage(const struct chain *chain)
+{
+    uint64_t count = chain_count(chain);
+
+    for (uint64_t i = 0; i < count; i++) {
+        if (!chain_at(chain, i)->valid) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum nero_status walk_chain(struct walk *walk, const struct hash *envelope,
+                                   struct nero_err *err)
 {
     const struct chain_entry *terminal = chain_terminal(walk->chain);
     struct audit_job *job = walk->job;
     enum nero_status status = NERO_OK;
 
+    walk->attempts = trust_run(walk->audit->trust)->store_mode == RUN_ATTEMPTS;
+    walk->damaged = has_damage(walk->chain);
     job->slots = chain_count(walk->chain);
     for (uint64_t i = 0; i < job->slots && status == NERO_OK; i++) {
         status = check_slot(walk, chain_at(walk->chain, i), err);
@@ -420,20 +491,45 @@ static enum nero_status walk_chain(struct walk *walk, struct nero_err *err)
         return status;
     }
     job->told = true;
-    job->ended = terminal != NULL;
-    if (job->ended) {
-        job->end = terminal->slot.kind;
-        job->slot = terminal->hash;
-        memcpy(job->text, terminal->slot.text, sizeof job->text);
+    for (uint32_t i = 0; i < job->end_count && terminal != NULL; i++) {
+        job->end = hash_equal(&job->ends[i].slot, &terminal->hash) ? &job->ends[i] : job->end;
     }
-    return NERO_OK;
+    return walk->attempts ? audit_forks(walk->audit, job, walk->chain, envelope, err) : NERO_OK;
 }
 
 /* ---- the result index ---- */
 
-static enum nero_status check_index(struct audit *audit, const struct audit_job *job,
-                                    const struct chain_entry *terminal, struct nero_err *err)
+/* The copy is of the final slot; in attempt mode of one of them. */
+static bool is_copy(const struct audit_job *job, struct bytes_view stored)
 {
+    struct hash hash = hash_of(stored);
+    bool found = false;
+
+    for (uint32_t i = 0; i < job->end_count && !found; i++) {
+        found = job->ends[i].kind == SLOT_FINAL && hash_equal(&job->ends[i].slot, &hash);
+    }
+    return found;
+}
+
+/* Attempt mode: what the copy itself says of where it was copied from. */
+static void name_original(const struct audit *audit, struct bytes_view stored,
+                          char key[LAYOUT_KEY_BYTES])
+{
+    struct envelope envelope;
+    struct nero_err ignored;
+    struct slot slot;
+
+    if (trust_run(audit->trust)->store_mode == RUN_ATTEMPTS &&
+        envelope_parse(stored, ENVELOPE_SLOT, &envelope, &ignored) == NERO_OK &&
+        slot_decode(envelope.payload, &slot, &ignored) == NERO_OK) {
+        layout_attempt_slot(key, audit->run, &slot.job, slot.token, slot.nonce, slot.number);
+    }
+}
+
+static enum nero_status check_index(struct audit *audit, const struct audit_job *job,
+                                    const struct chain *chain, struct nero_err *err)
+{
+    const struct chain_entry *terminal = chain_terminal(chain);
     bool final = terminal != NULL && terminal->slot.kind == SLOT_FINAL;
     char key[LAYOUT_KEY_BYTES];
     char slot[LAYOUT_KEY_BYTES];
@@ -443,19 +539,22 @@ static enum nero_status check_index(struct audit *audit, const struct audit_job 
     enum nero_status status;
 
     layout_result(key, audit->run, &job->id);
-    layout_slot(slot, audit->run, &job->id, final ? terminal->number : job->slots);
     object = audit_object(audit, key);
-    if (!final) {
-        if (object != NULL) {
-            object->seen = true;
-            audit_say(audit, slot,
-                      "is missing: %s is a result, but the job's chain ends without one", key);
-        }
+    if (!final && object == NULL) {
         return NERO_OK;
+    }
+    if (final) {
+        chain_key(chain, terminal, slot);
+    } else {
+        audit_next_slot(audit, job, slot);
     }
     bytes_init(&stored, ENVELOPE_BYTES_MAX);
     status = audit_read(audit, key, slot, &stored, &good, err);
-    if (status == NERO_OK && good && !bytes_view_equal(bytes_as_view(&stored), terminal->stored)) {
+    if (status == NERO_OK && !final) {
+        name_original(audit, bytes_as_view(&stored), slot);
+        audit_say(audit, slot, "is missing: %s is a result, but the job's chain ends without one",
+                  key);
+    } else if (status == NERO_OK && good && !is_copy(job, bytes_as_view(&stored))) {
         audit_say(audit, key, "is not the copy of %s", slot);
     }
     bytes_fini(&stored);
@@ -469,6 +568,7 @@ static enum nero_status check_chain(struct audit *audit, struct audit_job *job,
                                     struct nero_err *err)
 {
     struct walk walk = {.audit = audit, .job = job, .spec = spec};
+    struct hash envelope_hash = hash_of(envelope);
     struct chain *chain;
     enum nero_status status =
         chain_open(audit->store, audit->trust, &job->id, envelope, &chain, err);
@@ -477,9 +577,9 @@ static enum nero_status check_chain(struct audit *audit, struct audit_job *job,
         return status;
     }
     walk.chain = chain;
-    status = walk_chain(&walk, err);
+    status = walk_chain(&walk, &envelope_hash, err);
     if (status == NERO_OK) {
-        status = check_index(audit, job, chain_terminal(chain), err);
+        status = check_index(audit, job, chain, err);
     }
     chain_close(chain);
     if (status == NERO_OK) {

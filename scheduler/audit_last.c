@@ -24,7 +24,7 @@ static enum nero_status check_last(struct audit *audit, const struct hash *id, c
 {
     struct audit_job *job = audit_job(audit, id);
 
-    if (job == NULL || !job->ended) {
+    if (job == NULL || job->end == NULL) {
         if (job != NULL) {
             job->named = true;
         }
@@ -32,8 +32,9 @@ static enum nero_status check_last(struct audit *audit, const struct hash *id, c
         return NERO_OK;
     }
     job->named = true;
-    audit_stand(audit, job->end != SLOT_CANCELLED, job->end == SLOT_CANCELLED ? "cancelled" : done);
-    return audit_head(audit, &job->slot, err);
+    audit_stand(audit, job->end->kind != SLOT_CANCELLED,
+                job->end->kind == SLOT_CANCELLED ? "cancelled" : done);
+    return audit_head(audit, &job->end->slot, err);
 }
 
 /*
@@ -46,6 +47,7 @@ static enum nero_status score_job(struct audit *audit, uint32_t end, struct hash
 {
     uint32_t lineages = trust_run(audit->trust)->search.lineages;
     uint32_t *closed = mem_calloc(lineages, sizeof *closed);
+    const struct generation_member *member;
     struct champion champion;
     struct audit_job *job;
     struct bytes spec;
@@ -63,10 +65,14 @@ static enum nero_status score_job(struct audit *audit, uint32_t end, struct hash
     if (status != NERO_OK || !champion.found) {
         return audit_is_verdict(status) ? NERO_OK : status;
     }
-    job = audit_job(audit, &champion.closed.generation.members[champion.member].job);
-    if (job != NULL && job->ended && job->end == SLOT_FINAL) {
+    member = &champion.closed.generation.members[champion.member];
+    job = audit_job(audit, &member->job);
+    if (job != NULL) {
+        audit_accept(audit, job, member);
+    }
+    if (job != NULL && job->end != NULL && job->end->kind == SLOT_FINAL) {
         bytes_init(&spec, JOB_BYTES_MAX);
-        status = champion_score_spec(&audit->evolve, &champion, &job->outcome, &spec, err);
+        status = champion_score_spec(&audit->evolve, &champion, &job->end->outcome, &spec, err);
         *known = status == NERO_OK;
         *id = job_id(bytes_as_view(&spec));
         bytes_fini(&spec);

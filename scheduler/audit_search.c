@@ -168,14 +168,17 @@ static const struct result_outcome *parent_outcome(struct audit *audit,
                                                    const struct generation *closed, bool *known)
 {
     const struct generation_member *selected = &closed->members[closed->selected];
-    const struct audit_job *job = selected->has_job ? audit_job(audit, &selected->job) : NULL;
+    struct audit_job *job = selected->has_job ? audit_job(audit, &selected->job) : NULL;
 
     *known = true;
     if (!selected->has_job || selected->verdict == GENERATION_FAILED) {
         return NULL;
     }
-    *known = job != NULL && job->told && job->ended && job->end == SLOT_FINAL;
-    return *known ? &job->outcome : NULL;
+    if (job != NULL) {
+        audit_accept(audit, job, selected);
+    }
+    *known = job != NULL && job->told && job->end != NULL && job->end->kind == SLOT_FINAL;
+    return *known ? &job->end->outcome : NULL;
 }
 
 /*
@@ -239,40 +242,47 @@ static enum nero_status check_proposed(struct step *step, const struct lineage_e
     return status;
 }
 
-/* What became of the job of member `number`. False where it cannot be told; `key` needs it. */
-static bool tell(struct step *step, const struct generation_member *member, const char *key,
-                 struct evolve_evaluation *out)
+/* What became of the job of member `number`. False where it cannot be told; `recorded` needs it. */
+static bool tell(struct step *step, const struct generation_member *member, uint32_t number,
+                 const struct record_read *recorded, struct evolve_evaluation *out)
 {
-    const struct audit_job *job = audit_job(step->audit, &member->job);
+    struct audit_job *job = audit_job(step->audit, &member->job);
     char slot[LAYOUT_KEY_BYTES];
 
     if (job == NULL || !job->told) {
         return false; /* its spec is missing or damaged: named before */
     }
-    if (!job->ended || job->end == SLOT_CANCELLED) {
-        layout_slot(slot, step->audit->run, &job->id, job->slots);
+    if (number < recorded->generation.member_count) {
+        audit_accept(step->audit, job, &recorded->generation.members[number]);
+    }
+    if (job->end == NULL || job->end->kind == SLOT_CANCELLED) {
+        audit_next_slot(step->audit, job, slot);
         audit_say(step->audit, slot, "is missing: %s says that the job ended, its chain does not",
-                  key);
+                  recorded->key);
         return false;
     }
-    out->failed = job->end != SLOT_FINAL;
-    out->slot = job->slot;
-    out->outcome = out->failed ? NULL : &job->outcome;
+    out->failed = job->end->kind != SLOT_FINAL;
+    out->slot = job->end->slot;
+    out->outcome = out->failed ? NULL : &job->end->outcome;
     if (out->failed) {
-        (void)snprintf(out->text, sizeof out->text, "%.*s", (int)sizeof out->text - 1, job->text);
+        (void)snprintf(out->text, sizeof out->text, "%.*s", (int)sizeof out->text - 1,
+                       job->end->text);
     }
     return true;
 }
 
-/* What became of the jobs of the members from `first` on. False where one cannot be told. */
+/*
+ * What became of the jobs of the members from `first` on, by the record that says so. False where
+ * one cannot be told.
+ */
 static bool gather(struct step *step, const struct generation *generation, uint32_t first,
-                   const char *key)
+                   const struct record_read *recorded)
 {
     bool known = true;
 
     for (uint32_t i = first; i < generation->member_count; i++) {
         if (generation->members[i].has_job &&
-            !tell(step, &generation->members[i], key, &step->evaluations[i])) {
+            !tell(step, &generation->members[i], i, recorded, &step->evaluations[i])) {
             known = false;
         }
     }
@@ -294,7 +304,7 @@ static enum nero_status check_evaluated(struct step *step, struct nero_err *err)
     if (step->evaluations == NULL) {
         return err_set(err, NERO_NO_MEMORY, 0, "no memory for %" PRIu32 " evaluations", room);
     }
-    step->told = gather(step, &step->proposed.generation, 0, step->evaluated.key);
+    step->told = gather(step, &step->proposed.generation, 0, &step->evaluated);
     if (step->told) {
         if (evolve_evaluate(&audit->evolve, &step->proposed.generation, step->proposed.hash,
                             step->evaluations, &computed, &reason) == NERO_OK) {
@@ -365,7 +375,7 @@ static const struct record_read *last_record(struct step *step)
     }
     if (!step->extending.good || !step->told || extending->member_count < first ||
         extending->member_count > first + GENERATION_EXTENSIONS_MAX ||
-        !gather(step, extending, first, step->closed.key)) {
+        !gather(step, extending, first, &step->closed)) {
         return NULL;
     }
     return &step->extending;

@@ -29,21 +29,29 @@ struct audit_object {
     bool hashed; /* blobs: its content has been read */
 };
 
+/* A terminal slot. */
+struct audit_end {
+    enum slot_kind kind;
+    struct hash slot; /* its stored bytes */
+    char text[SLOT_TEXT_BYTES];
+    struct result_outcome outcome; /* FINAL; without curve and histogram */
+    struct hash outcome_bytes;     /* FINAL */
+};
+
 /* A job and what its chain came to. */
 struct audit_job {
     struct hash id;
     bool has_spec; /* signed, decoded, under its own id */
     enum job_kind kind;
-    bool told;  /* its chain was read: `ended` and the rest are known */
+    bool told;  /* its chain was read: `end` and the rest are known */
     bool named; /* by a generation record, as the score job, or by the run record */
     bool in_batch;
-    bool ran;           /* a runner wrote a slot */
-    uint64_t slots;     /* of the chain */
-    bool ended;         /* a terminal slot is in force */
-    enum slot_kind end; /* which */
-    struct hash slot;   /* its stored bytes */
-    char text[SLOT_TEXT_BYTES];
-    struct result_outcome outcome; /* FINAL; without curve and histogram */
+    bool ran;       /* a runner wrote a slot */
+    uint64_t slots; /* of the chain */
+    /* The terminal slot in force, NULL: none; in attempt mode that which a record accepted. */
+    const struct audit_end *end;
+    struct audit_end *ends; /* all terminal slots; owned */
+    uint32_t end_count;
 };
 
 struct audit {
@@ -52,6 +60,7 @@ struct audit {
     const struct audit_options *options;
     struct audit_report *report;
     uint32_t finding_room;
+    uint32_t note_room;
     struct audit_object *objects; /* ascending by key; owned */
     size_t object_count;
     size_t object_room;
@@ -75,6 +84,10 @@ struct audit {
 
 /* Something is wrong with the object `key`. */
 void audit_say(struct audit *audit, const char *key, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Something about the object that is not wrong. */
+void audit_note(struct audit *audit, const char *key, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* A status that speaks of the object, not of the store. */
@@ -148,6 +161,20 @@ enum nero_status audit_single(struct audit *audit, struct nero_err *err);
 enum nero_status audit_scores(struct audit *audit, uint32_t closed, struct nero_err *err);
 /* It cannot be told what the score jobs belong to, which has been named: they are no findings. */
 void audit_excuse_scores(struct audit *audit);
+
+/* The key at which a chain that should have ended goes on; in attempt mode its rows' folder. */
+void audit_next_slot(const struct audit *audit, const struct audit_job *job,
+                     char out[LAYOUT_KEY_BYTES]);
+
+/* Attempt mode: from now on `end` is what the record's member has accepted. */
+void audit_accept(const struct audit *audit, struct audit_job *job,
+                  const struct generation_member *member);
+
+/* Attempt mode: list what forked off, and check what attempts continue and how they ended. */
+struct chain;
+enum nero_status audit_forks(struct audit *audit, const struct audit_job *job,
+                             const struct chain *chain, const struct hash *envelope,
+                             struct nero_err *err);
 
 struct slot;
 struct job_spec;

@@ -72,12 +72,36 @@ enum nero_status cli_open_store(const char *url, bool create, struct storage **o
         storage_close(inner);
         return err->status;
     }
+    if ((storage_capabilities(*out) & STORAGE_CAN_CREATE) == 0) {
+        storage_promise_single_writer(*out);
+    }
     return NERO_OK;
+}
+
+enum nero_status cli_store_mode(struct storage *store, const char *mode, struct nero_err *err)
+{
+    if (mode == NULL || mode[0] == 0) {
+        return NERO_OK;
+    }
+    if (strcmp(mode, "attempt") == 0) {
+        storage_promise_single_writer(store);
+        return NERO_OK;
+    }
+    if (strcmp(mode, "exclusive") != 0) {
+        return err_set(err, NERO_INVALID, 0, "--store-mode '%s': expected exclusive or attempt",
+                       mode);
+    }
+    return storage_has_single_writer(store)
+               ? err_set(err, NERO_INVALID, 0,
+                         "--store-mode exclusive: store %s cannot create exclusively",
+                         storage_url(store))
+               : NERO_OK;
 }
 
 enum nero_status cli_trust_store(struct storage *store, bool skip_probe, struct nero_err *err)
 {
     struct storage_probe seen;
+    bool trusted;
 
     if (skip_probe || strncmp(storage_url(store), "s3", 2) != 0) {
         return NERO_OK;
@@ -85,10 +109,12 @@ enum nero_status cli_trust_store(struct storage *store, bool skip_probe, struct 
     if (storage_probe(store, &seen, err) != NERO_OK) {
         return err->status;
     }
-    if (!seen.trusted) {
+    trusted = storage_has_single_writer(store) ? seen.usable : seen.trusted;
+    if (!trusted) {
         return err_set(err, NERO_INVALID, 0,
-                       "store %s cannot be trusted with a run: %s ('nero-sched doctor' tells more, "
-                       "--skip-probe goes on at your risk)",
+                       "store %s cannot be trusted with a run: %s ('nero-sched doctor' tells more; "
+                       "--store-mode attempt does without exclusive creates, --skip-probe goes on "
+                       "at your risk)",
                        storage_url(store), seen.why);
     }
     return NERO_OK;

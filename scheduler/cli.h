@@ -60,6 +60,13 @@ enum { CLI_URL_BYTES = 1100 };
         "skip-probe", OPTIONS_FLAG, NULL, "do not try the store's promises first", NULL, (target), \
             0                                                                                      \
     }
+#define CLI_OPTION_STORE_MODE(target)                                                     \
+    {                                                                                     \
+        "store-mode", OPTIONS_STRING, "MODE",                                             \
+            "attempt: the store cannot create exclusively, and by your promise no other " \
+            "scheduler serves it",                                                        \
+            "NERO_STORE_MODE", (target), 0                                                \
+    }
 #define CLI_OPTION_JSON(target)                                                                   \
     {                                                                                             \
         "json", OPTIONS_FLAG, NULL, "machine-readable output on standard output", NULL, (target), \
@@ -77,14 +84,20 @@ int cli_fail(const char *command, const struct nero_err *err);
 enum nero_status cli_store_url(const char *given, bool create, char out[CLI_URL_BYTES],
                                struct nero_err *err);
 
-/* Open it with retries. */
+/* Open it with retries. One that declares no exclusive create is used in attempt mode. */
 enum nero_status cli_open_store(const char *url, bool create, struct storage **out,
                                 struct nero_err *err);
 
 /*
- * Refuse a store that does not keep the promises a run is built on. Tried on stores of others'
- * making (s3), in a second or less; mem: and file: have been tried by their open. Errors: invalid
- * (says which promise), those of the store.
+ * How runs are made on it: `mode` is "exclusive", "attempt", or NULL or "" for what the store
+ * declares. In attempt mode no other scheduler may use it (queue/DESIGN.md). Errors: invalid.
+ */
+enum nero_status cli_store_mode(struct storage *store, const char *mode, struct nero_err *err);
+
+/*
+ * Refuse a store that does not keep the promises a run is built on; in attempt mode it need not
+ * create exclusively. Tried on stores of others' making (s3), in a second or less; mem: and file:
+ * have been tried by their open. Errors: invalid (says which promise), those of the store.
  */
 enum nero_status cli_trust_store(struct storage *store, bool skip_probe, struct nero_err *err);
 

@@ -10,10 +10,12 @@
 int cmd_cancel(int argc, char **argv)
 {
     const char *store_url = NULL;
+    const char *store_mode = NULL;
     const char *redis = NULL;
     const char *why = "cancelled by hand";
     const struct options_spec specs[] = {
         CLI_OPTION_STORE(&store_url),
+        CLI_OPTION_STORE_MODE(&store_mode),
         CLI_OPTION_REDIS(&redis),
         {"why", OPTIONS_STRING, "TEXT", "the reason, kept in the records", NULL, &why, 0}};
     const struct options_command command = {
@@ -23,7 +25,7 @@ int cmd_cancel(int argc, char **argv)
             "End a run's unfinished jobs: signed 'cancelled' slots in the store first, then the\n"
             "queue. Fences off whoever serves the run. 'resume' opens the jobs again.",
         .specs = specs,
-        .spec_count = 3,
+        .spec_count = sizeof specs / sizeof specs[0],
         .arguments_min = 1,
         .arguments_max = 1};
     struct options_parsed parsed;
@@ -44,6 +46,7 @@ int cmd_cancel(int argc, char **argv)
     }
     if (cli_store_url(store_url, false, url, &err) != NERO_OK ||
         cli_open_store(url, false, &store, &err) != NERO_OK ||
+        cli_store_mode(store, store_mode, &err) != NERO_OK ||
         redis_find(redis, parsed.arguments[0], url, redis_url, &err) != NERO_OK ||
         queue_open(redis_url, &queue, &err) != NERO_OK) {
         status = err.status;

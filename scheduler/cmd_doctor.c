@@ -29,6 +29,7 @@ struct doctor_part {
     enum nero_status status;
     struct doctor_row rows[DOCTOR_ROWS_MAX];
     size_t row_count;
+    bool alone; /* it cannot create exclusively: attempt mode */
     bool knows_clock;
     int64_t clock_ahead_ms;
     char why[STORAGE_PROBE_WHY_BYTES];
@@ -57,16 +58,19 @@ static void look_at_store(const char *url, struct doctor_part *part)
     int64_t start_ns = clock_mono_ns(clock);
     struct storage *store = NULL;
     struct storage_probe seen;
+    bool exclusive; /* else the probe's creates are a look and a put */
 
     part->status = cli_open_store(url, true, &store, &part->err);
     if (part->status == NERO_OK) {
         part->status = storage_probe(store, &seen, &part->err);
     }
     if (part->status == NERO_OK) {
+        exclusive = !storage_has_single_writer(store);
+        part->alone = !exclusive;
         add_row(part, "creates_once", "a second create of a key is refused", seen.creates_once,
-                true);
+                exclusive);
         add_row(part, "race_has_one", "of 16 creates at once exactly one succeeds",
-                seen.race_has_one, true);
+                seen.race_has_one, exclusive);
         add_row(part, "reads_writes", "a get shows the write before it", seen.reads_writes, true);
         add_row(part, "lists_writes", "a list shows the write before it", seen.lists_writes, true);
         add_row(part, "keeps_odd_keys", "keys of all allowed characters come back",
@@ -81,7 +85,9 @@ static void look_at_store(const char *url, struct doctor_part *part)
             add_row(part, "creates_parts", "an object in parts can be bound to be new",
                     seen.traits.creates_parts, false);
         }
-        (void)snprintf(part->why, sizeof part->why, "%s", seen.why);
+        if (exclusive || !seen.usable) {
+            (void)snprintf(part->why, sizeof part->why, "%s", seen.why);
+        }
         if (seen.knows_clock) {
             part->clock_ahead_ms = seen.clock_ahead_ms;
             add_clock(part);
@@ -143,6 +149,11 @@ static void print_part(const struct doctor_part *part)
     if (part->why[0] != 0) {
         (void)printf("  FAILS  %s\n", part->why);
     }
+    if (part->alone) {
+        (void)printf(
+            "  note   runs here are in attempt mode: no other scheduler may serve them, by "
+            "your promise\n");
+    }
     if (part->knows_clock) {
         (void)printf("  clock  %+.1f s against ours\n", (double)part->clock_ahead_ms / 1000);
     }
@@ -156,6 +167,7 @@ static json_t *part_json(const struct doctor_part *part)
     for (size_t i = 0; i < part->row_count; i++) {
         (void)json_object_set_new(out, part->rows[i].name, json_boolean(part->rows[i].holds));
     }
+    (void)json_object_set_new(out, "attempt_mode", json_boolean(part->alone));
     if (part->knows_clock) {
         (void)json_object_set_new(out, "clock_ahead_ms", json_integer(part->clock_ahead_ms));
     }

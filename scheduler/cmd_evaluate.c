@@ -145,7 +145,7 @@ static enum nero_status load_result(struct evaluate *evaluate, struct evaluate_s
     status = job_record_decode(view.run.record->single_job, &job, err);
     if (status == NERO_OK) {
         id = job_id(job.spec);
-        status = run_view_result(&view, &id, &seed->result, err);
+        status = run_view_result(&view, &id, NULL, &seed->result, err);
         seed->has_result = status == NERO_OK;
     }
     run_view_close(&view);
@@ -531,6 +531,7 @@ static int run(struct evaluate *evaluate, const char *genotype, const char *pres
         (void)err_set(&err, NERO_NO_MEMORY, 0, "no memory for %" PRIu64 " seeds", evaluate->count);
         code = cli_fail(PROGRAM, &err);
     } else if (cli_open_store(evaluate->url, true, &evaluate->store, &err) != NERO_OK ||
+               cli_store_mode(evaluate->store, evaluate->session.store_mode, &err) != NERO_OK ||
                cmd_run_prepare(evaluate->store, preset_path, sets, name, true, evaluate->base_seed,
                                &preset, &err) != NERO_OK) {
         code = cli_fail(PROGRAM, &err);

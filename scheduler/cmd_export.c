@@ -258,7 +258,7 @@ static enum nero_status export_member(struct run_view *view, const struct genera
         status = job_set_add(&candidates->jobs, &record->job, &row.reused, err);
     }
     if (status == NERO_OK && record->has_job && record->verdict != GENERATION_FAILED) {
-        status = run_view_result(view, &record->job, &row.result, err);
+        status = run_view_result(view, &record->job, record, &row.result, err);
         row.has_result = status == NERO_OK;
     }
     if (status == NERO_OK) {
@@ -297,7 +297,7 @@ static enum nero_status export_single(struct run_view *view, struct export_file 
     }
     result_init(&row.result);
     row.job = job_id(job.spec);
-    status = run_view_result(view, &row.job, &row.result, err);
+    status = run_view_result(view, &row.job, NULL, &row.result, err);
     if (status == NERO_OK) {
         row.has_result = true;
         export_row(candidates, epochs, &row);

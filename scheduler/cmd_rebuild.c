@@ -16,6 +16,7 @@ enum { REBUILD_SHOWN_MAX = 20 };
 
 struct rebuild_flags {
     const char *store;
+    const char *store_mode;
     const char *redis;
     uint64_t lease_ms;
     uint64_t window_kib;
@@ -175,6 +176,7 @@ int cmd_rebuild(int argc, char **argv)
                                   .window_kib = BACKLOG_WINDOW_BYTES_DEFAULT / 1024};
     const struct options_spec specs[] = {
         CLI_OPTION_STORE(&flags.store),
+        CLI_OPTION_STORE_MODE(&flags.store_mode),
         CLI_OPTION_REDIS(&flags.redis),
         {"dry-run", OPTIONS_FLAG, NULL, "only tell the differences; exit code 1 if there are any",
          NULL, &flags.dry_run, 0},
@@ -215,6 +217,9 @@ int cmd_rebuild(int argc, char **argv)
     status = cli_store_url(flags.store, false, url, &err);
     if (status == NERO_OK) {
         status = cli_open_store(url, false, &store, &err);
+    }
+    if (status == NERO_OK) {
+        status = cli_store_mode(store, flags.store_mode, &err);
     }
     if (status == NERO_OK) {
         status = choose_runs(store, &parsed, &list, &err);

@@ -113,6 +113,7 @@ int cmd_resume(int argc, char **argv)
     }
     if (cli_store_url(session.store, false, url, &err) != NERO_OK ||
         cli_open_store(url, false, &store, &err) != NERO_OK ||
+        cli_store_mode(store, session.store_mode, &err) != NERO_OK ||
         cli_trust_store(store, session.skip_probe, &err) != NERO_OK ||
         prepare(store, parsed.arguments[0], (uint32_t)generations, session.json, &err) != NERO_OK) {
         storage_close(store);

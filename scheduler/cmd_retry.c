@@ -36,7 +36,7 @@ static enum nero_status reopen(struct retry *retry, const struct hash *job, stru
         return NERO_OK;
     }
     result_init(&look.result);
-    status = submission_look(&retry->submission, job, &look, err);
+    status = submission_look(&retry->submission, job, NULL, &look, err);
     result_fini(&look.result);
     if (status != NERO_OK || look.state != SUBMISSION_FAILED) {
         return status;

@@ -191,6 +191,7 @@ int cmd_run(int argc, char **argv)
          options_parse_u64("--seed", seed_text, 0, UINT64_MAX, &seed, &err) != NERO_OK) ||
         cli_store_url(session.store, true, url, &err) != NERO_OK ||
         cli_open_store(url, true, &store, &err) != NERO_OK ||
+        cli_store_mode(store, session.store_mode, &err) != NERO_OK ||
         cli_trust_store(store, session.skip_probe, &err) != NERO_OK ||
         preset_cut_apply(parsed.arguments[0], &cut, &sets, &err) != NERO_OK ||
         cmd_run_prepare(store, parsed.arguments[0], &sets, name, seed_text != NULL, seed, &preset,

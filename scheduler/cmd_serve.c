@@ -239,7 +239,7 @@ static enum nero_status serve_loop(struct serve *serve, bool until_idle, struct 
 }
 
 static enum nero_status open_serve(struct serve *serve, const char *store, const char *redis,
-                                   bool skip_probe, struct nero_err *err)
+                                   const char *store_mode, bool skip_probe, struct nero_err *err)
 {
     char url[CLI_URL_BYTES];
     bool created;
@@ -250,6 +250,7 @@ static enum nero_status open_serve(struct serve *serve, const char *store, const
     }
     if (cli_store_url(store, true, url, err) != NERO_OK ||
         cli_open_store(url, true, &serve->store, err) != NERO_OK ||
+        cli_store_mode(serve->store, store_mode, err) != NERO_OK ||
         cli_trust_store(serve->store, skip_probe, err) != NERO_OK ||
         queue_open(redis, &serve->queue, err) != NERO_OK) {
         return err->status;
@@ -260,6 +261,7 @@ static enum nero_status open_serve(struct serve *serve, const char *store, const
 int cmd_serve(int argc, char **argv)
 {
     const char *store = NULL;
+    const char *store_mode = NULL;
     const char *redis = NULL;
     bool until_idle = false;
     bool skip_probe = false;
@@ -276,6 +278,7 @@ int cmd_serve(int argc, char **argv)
         {"window-kib", OPTIONS_U64, "KIB", "of job envelopes in Redis; more wait in the store",
          NULL, &serve.window_kib, 1024 * 1024 * 1024},
         {"until-idle", OPTIONS_FLAG, NULL, "end when no run is left to lead", NULL, &until_idle, 0},
+        CLI_OPTION_STORE_MODE(&store_mode),
         CLI_OPTION_SKIP_PROBE(&skip_probe),
     };
     const struct options_command command = {
@@ -299,7 +302,7 @@ int cmd_serve(int argc, char **argv)
         return code;
     }
     stop_install();
-    status = open_serve(&serve, store, redis, skip_probe, &err);
+    status = open_serve(&serve, store, redis, store_mode, skip_probe, &err);
     if (status == NERO_OK) {
         status = serve_loop(&serve, until_idle, &err);
     }

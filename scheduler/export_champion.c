@@ -73,7 +73,7 @@ static enum nero_status load_single(struct exported *exported, struct nero_err *
         return err->status;
     }
     exported->job = job_id(job.spec);
-    return run_view_result(exported->view, &exported->job, &exported->result, err);
+    return run_view_result(exported->view, &exported->job, NULL, &exported->result, err);
 }
 
 /* The test score, where the run asked for one and it is there. */
@@ -92,7 +92,7 @@ static enum nero_status load_test(struct exported *exported, struct nero_err *er
         champion_score_spec(&view->run, &exported->champion, &exported->result.outcome, &spec, err);
     if (status == NERO_OK) {
         job = job_id(bytes_as_view(&spec));
-        status = run_view_result(view, &job, &exported->test, err);
+        status = run_view_result(view, &job, NULL, &exported->test, err);
         exported->has_test = status == NERO_OK;
         status = status == NERO_NOT_FOUND ? NERO_OK : status;
     }
@@ -120,7 +120,7 @@ static enum nero_status load_champion(struct exported *exported, struct nero_err
     member = &exported->champion.closed.generation.members[exported->champion.member];
     exported->job = member->job;
     exported->spec.protocol = view->run.record->protocol;
-    if (run_view_result(view, &member->job, &exported->result, err) != NERO_OK ||
+    if (run_view_result(view, &member->job, member, &exported->result, err) != NERO_OK ||
         genotype_decode(member->genotype, &genotype, err) != NERO_OK) {
         return err->status;
     }

@@ -185,7 +185,7 @@ static enum nero_status walk_chain(struct gc *gc, const struct hash *job,
         const struct chain_entry *entry = chain_at(chain, i);
 
         if (entry->valid) {
-            note_slot(gc, &entry->slot, chain_keeps_blobs(chain, i));
+            note_slot(gc, &entry->slot, chain_keeps_blobs(chain, entry));
         }
     }
     gc->report->unfinished += chain_terminal(chain) == NULL;

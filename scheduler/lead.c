@@ -9,8 +9,8 @@
 #include "nero/clock.h"
 #include "nero/layout.h"
 #include "nero/log.h"
-#include "nero/run.h"
 #include "nero/storage_probe.h"
+#include "nero/trust.h"
 
 /* The highest n of epoch/<n>: keys sort by number, so the last one listed. 0: none. */
 static enum nero_status note_epoch(void *context, const char *key, uint64_t bytes,
@@ -151,11 +151,48 @@ static enum nero_status create_epoch(const struct lead *lead, uint64_t number, c
     return status;
 }
 
+/*
+ * A run keeps the mode that it was made in. Before anything is written: in the wrong mode the first
+ * write could destroy.
+ */
+static enum nero_status check_mode(const struct lead *lead, struct nero_err *err)
+{
+    bool alone = storage_has_single_writer(lead->store);
+    struct trust *trust;
+    bool attempts;
+
+    if (trust_open(lead->store, lead->run, lead->root, &trust, err) != NERO_OK) {
+        return err->status;
+    }
+    attempts = trust_run(trust)->store_mode == RUN_ATTEMPTS;
+    trust_close(trust);
+    if (attempts && !alone) {
+        return err_set(err, NERO_INVALID, 0,
+                       "run %s is in attempt mode: serve it with --store-mode attempt, and nowhere "
+                       "else at the same time",
+                       lead->run);
+    }
+    if (!attempts && alone) {
+        return err_set(err, NERO_INVALID, 0,
+                       "run %s was made for exclusive creates, which are not to be had here "
+                       "(s3+libs3://, --store-mode attempt)",
+                       lead->run);
+    }
+    if (attempts) {
+        log_line(LOG_WARN, "lead.alone", &(struct log_context){.run = lead->run},
+                 "attempt mode: the store does not exclude a second scheduler, you must");
+    }
+    return NERO_OK;
+}
+
 enum nero_status lead_take(struct lead *lead, const char *why, struct nero_err *err)
 {
     uint64_t highest;
-    enum nero_status status = highest_epoch(lead, &highest, err);
+    enum nero_status status = check_mode(lead, err);
 
+    if (status == NERO_OK) {
+        status = highest_epoch(lead, &highest, err);
+    }
     if (status == NERO_OK) {
         status = create_epoch(lead, highest + 1, why, err);
     }

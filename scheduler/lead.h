@@ -36,7 +36,10 @@ struct lead {
 enum nero_status lead_holder(struct queue *queue, const char *run, bool *alive,
                              char name[QUEUE_LEADER_BYTES], struct nero_err *err);
 
-/* Create the next epoch and announce it to Redis. Errors: stale (another one was faster). */
+/*
+ * Create the next epoch and announce it to Redis. Errors: stale (another one was faster); invalid
+ * (the run was made for another store mode than the store is used in: see cli_store_mode).
+ */
 enum nero_status lead_take(struct lead *lead, const char *why, struct nero_err *err);
 
 /*

@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "nero/layout.h"
-
 /*
  * Keys are read loosely, part by part, and then made again from what was read: whatever is not the
  * spelling of layout.h differs there.
@@ -56,7 +54,16 @@ static bool generation_part(const char *text, struct place *out, char again[LAYO
     return true;
 }
 
-/* "<job>/<number>" */
+void place_slot_key(const struct place *place, uint64_t number, char out[LAYOUT_KEY_BYTES])
+{
+    if (place->in_row) {
+        layout_attempt_slot(out, place->run, &place->hash, place->token, place->nonce, number);
+    } else {
+        layout_slot(out, place->run, &place->hash, number);
+    }
+}
+
+/* "<job>/<number>", "<job>/m/<token>-<nonce>/<number>" */
 static bool slot_part(const char *text, struct place *out, char again[LAYOUT_KEY_BYTES])
 {
     char hex[HASH_HEX_BYTES];
@@ -71,7 +78,14 @@ static bool slot_part(const char *text, struct place *out, char again[LAYOUT_KEY
     if (!hash_part(hex, &out->hash)) {
         return false;
     }
-    layout_slot(again, out->run, &out->hash, out->number);
+    out->in_row = text[sizeof hex] == 'm';
+    if (out->in_row) {
+        const char *dash = strchr(text + sizeof hex, '-');
+
+        out->token = strtoull(text + sizeof hex + strlen("m/"), NULL, 16);
+        out->nonce = dash != NULL ? strtoull(dash + 1, NULL, 16) : 0;
+    }
+    place_slot_key(out, out->number, again);
     return true;
 }
 

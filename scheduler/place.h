@@ -10,6 +10,7 @@
 
 #include "nero/envelope.h"
 #include "nero/generation.h"
+#include "nero/layout.h"
 #include "nero/slot.h"
 
 enum place_kind {
@@ -34,13 +35,19 @@ struct place {
     enum place_kind kind;
     char run[SLOT_RUN_BYTES]; /* all under runs/ */
     uint64_t number;          /* amendment, epoch, batch, slot, generation, collection */
-    struct hash hash;         /* spec, slot and result: the job; blobs, data set, inbox */
-    struct key_id key;        /* certificate */
-    uint32_t lineage;         /* generation */
+    bool in_row;              /* slot: of an attempt's row, which is named by */
+    uint64_t token;
+    uint64_t nonce;
+    struct hash hash;  /* spec, slot and result: the job; blobs, data set, inbox */
+    struct key_id key; /* certificate */
+    uint32_t lineage;  /* generation */
     enum generation_state state;
 };
 
 /* False where the key has no place. */
 bool place_of(const char *key, struct place *out);
+
+/* The key of slot `number` beside the slot `place`. */
+void place_slot_key(const struct place *place, uint64_t number, char out[LAYOUT_KEY_BYTES]);
 
 #endif

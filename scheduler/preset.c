@@ -496,6 +496,7 @@ static enum nero_status take_file(const struct preset_file *file, struct preset 
 
     record->strategy = file->search.strategy;
     record->resume_policy = file->resume_policy;
+    record->store_mode = RUN_EXCLUSIVE; /* run_create asks the store */
     out->has_seed = file->seed != NULL;
     record->seed = file->seed != NULL ? *file->seed : 0;
     out->runners = file->run.runners;

@@ -46,7 +46,7 @@ static enum nero_status load_test(struct run_view *view, struct report_best *bes
     status = champion_score_spec(&view->run, &best->champion, &best->result.outcome, &spec, err);
     if (status == NERO_OK) {
         job = job_id(bytes_as_view(&spec));
-        status = run_view_result(view, &job, &best->test, err);
+        status = run_view_result(view, &job, NULL, &best->test, err);
         best->has_test = status == NERO_OK;
         status = status == NERO_NOT_FOUND ? NERO_OK : status;
     }
@@ -70,7 +70,7 @@ static enum nero_status load_best(struct run_view *view, struct report_best *bes
         return status;
     }
     member = &best->champion.closed.generation.members[best->champion.member];
-    status = run_view_result(view, &member->job, &best->result, err);
+    status = run_view_result(view, &member->job, member, &best->result, err);
     if (status == NERO_OK) {
         status = genotype_decode(member->genotype, &genotype, err);
     }
@@ -311,7 +311,7 @@ static enum nero_status print_single(struct run_view *view, FILE *out, struct ne
         return err->status;
     }
     id = job_id(job.spec);
-    if (run_view_result(view, &id, &result, err) != NERO_OK) {
+    if (run_view_result(view, &id, NULL, &result, err) != NERO_OK) {
         return err->status;
     }
     (void)fprintf(

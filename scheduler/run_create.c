@@ -83,6 +83,7 @@ enum nero_status run_create(struct storage *store, struct run_record *record,
     if (status == NERO_OK) {
         record->run_key = run_key->public_key;
         record->created_ms = clock_wall_ms(clock_system());
+        record->store_mode = storage_has_single_writer(store) ? RUN_ATTEMPTS : RUN_EXCLUSIVE;
         status = write_record(store, record, root, err);
     }
     return status == NERO_OK ? NERO_OK : err_wrap(err, "create run %s", record->name);

@@ -14,7 +14,7 @@ void run_create_name(const char *preset_path, char out[SLOT_RUN_BYTES]);
 
 /*
  * Sign and write the run record. record->name, seed, protocol.dataset and all else are filled, but
- * run_key and created_ms, which are set here from a new run key.
+ * run_key, created_ms and store_mode, which are set here.
  * Errors: exists (a run of this name), invalid, denied.
  */
 enum nero_status run_create(struct storage *store, struct run_record *record,

@@ -12,6 +12,7 @@
 /* What run and resume share on the command line. `local` lacks what the session fills in. */
 struct run_session {
     const char *store;
+    const char *store_mode;
     const char *backend;
     uint64_t runners;
     bool json;
@@ -37,6 +38,7 @@ struct run_session {
      &(flags).local.lease_ms, 3600000},                                                        \
     {"skip-audit", OPTIONS_FLAG, NULL, "do not audit at the end", NULL, &(flags).skip_audit,   \
      0},                                                                                       \
+    CLI_OPTION_STORE_MODE(&(flags).store_mode),                                                \
     CLI_OPTION_SKIP_PROBE(&(flags).skip_probe),                                                \
     CLI_OPTION_JSON(&(flags).json)
 /* clang-format on */

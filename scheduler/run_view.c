@@ -105,13 +105,15 @@ enum nero_status run_view_generation(struct run_view *view, uint32_t lineage, ui
                                 GENERATION_CLOSED, out, err);
 }
 
-enum nero_status run_view_result(struct run_view *view, const struct hash *job, struct result *out,
+enum nero_status run_view_result(struct run_view *view, const struct hash *job,
+                                 const struct generation_member *member, struct result *out,
                                  struct nero_err *err)
 {
+    const struct hash *accepted = member != NULL && member->has_slot ? &member->slot : NULL;
     struct submission_look look;
 
     result_init(&look.result);
-    if (submission_look(&view->submission, job, &look, err) != NERO_OK) {
+    if (submission_look(&view->submission, job, accepted, &look, err) != NERO_OK) {
         return err->status;
     }
     if (look.state != SUBMISSION_FINAL) {

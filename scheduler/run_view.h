@@ -38,8 +38,10 @@ void run_view_close(struct run_view *view);
 enum nero_status run_view_generation(struct run_view *view, uint32_t lineage, uint32_t number,
                                      struct generation_stored *out, struct nero_err *err);
 
-/* The result of a job from its chain; not_found while it has none. */
-enum nero_status run_view_result(struct run_view *view, const struct hash *job, struct result *out,
+/* The result of a job from its chain; not_found while it has none. `member`: of the record that
+ * accepted one; NULL: none has. */
+enum nero_status run_view_result(struct run_view *view, const struct hash *job,
+                                 const struct generation_member *member, struct result *out,
                                  struct nero_err *err);
 
 /* "finished", "open" or "single"; closed and wanted generations over all lineages. */

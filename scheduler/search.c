@@ -55,7 +55,7 @@ uint32_t search_generations(const struct search *search)
 static enum nero_status look_job(struct search *search, struct search_job *job,
                                  struct nero_err *err)
 {
-    enum nero_status status = submission_look(&search->submission, &job->id, &job->look, err);
+    enum nero_status status = submission_look(&search->submission, &job->id, NULL, &job->look, err);
 
     job->done = status == NERO_OK &&
                 (job->look.state == SUBMISSION_FINAL || job->look.state == SUBMISSION_FAILED);
@@ -95,7 +95,8 @@ static enum nero_status load_parent(struct search *search, struct search_lineage
         return NERO_OK;
     }
     result_init(&look.result);
-    status = submission_look(&search->submission, &selected->job, &look, err);
+    status = submission_look(&search->submission, &selected->job,
+                             selected->has_slot ? &selected->slot : NULL, &look, err);
     if (status == NERO_OK && look.state != SUBMISSION_FINAL) {
         status = err_set(err, NERO_CORRUPT, 0,
                          "generation %" PRIu32 " selected member %" PRIu32

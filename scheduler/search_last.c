@@ -9,6 +9,7 @@
 static enum nero_status start_score(struct search *search, struct nero_err *err)
 {
     uint32_t *closed = mem_calloc(search->lineage_count, sizeof *closed);
+    const struct generation_member *member;
     struct submission_look look;
     struct champion champion;
     struct bytes spec;
@@ -29,15 +30,14 @@ static enum nero_status start_score(struct search *search, struct nero_err *err)
     }
     bytes_init(&spec, JOB_BYTES_MAX);
     result_init(&look.result);
-    status = submission_look(&search->submission,
-                             &champion.closed.generation.members[champion.member].job, &look, err);
+    member = &champion.closed.generation.members[champion.member];
+    status = submission_look(&search->submission, &member->job,
+                             member->has_slot ? &member->slot : NULL, &look, err);
     if (status == NERO_OK && look.state == SUBMISSION_FINAL) {
         status = champion_score_spec(&search->run, &champion, &look.result.outcome, &spec, err);
         if (status == NERO_OK) {
-            status =
-                submission_publish(&search->submission, bytes_as_view(&spec),
-                                   champion.closed.generation.members[champion.member].genotype,
-                                   &search->last_job.id, err);
+            status = submission_publish(&search->submission, bytes_as_view(&spec), member->genotype,
+                                        &search->last_job.id, err);
         }
         search->last_job.wanted = status == NERO_OK;
     }

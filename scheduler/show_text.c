@@ -269,7 +269,7 @@ static enum nero_status text_slot(struct bytes_view payload, FILE *out, struct n
         (void)fprintf(out, "skips damaged slot %" PRIu64 "\n", slot.skipped[i]);
     }
     if (slot.has_restored_from) {
-        (void)fprintf(out, "restored from slot %" PRIu64 "\n", slot.restored_from);
+        print_hash(out, "restored from", &slot.restored_from);
     }
     for (uint32_t i = 0; i < slot.blob_count; i++) {
         (void)fprintf(out, "%" PRIu64 " bytes, ", slot.blobs[i].bytes);

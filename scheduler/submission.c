@@ -134,9 +134,13 @@ static enum nero_status open_chain(struct submission *submission, const struct h
 }
 
 static enum nero_status read_terminal(const struct chain *chain, const struct hash *job,
-                                      struct submission_look *out, struct nero_err *err)
+                                      const struct hash *accepted, struct submission_look *out,
+                                      struct nero_err *err)
 {
-    const struct chain_entry *terminal = chain_terminal(chain);
+    const struct chain_entry *named = accepted != NULL ? chain_find(chain, accepted) : NULL;
+    const struct chain_entry *terminal =
+        named != NULL && named->valid && slot_is_terminal(named->slot.kind) ? named
+                                                                            : chain_terminal(chain);
 
     out->slots = chain_count(chain);
     out->state = SUBMISSION_OPEN;
@@ -194,7 +198,8 @@ static void note(struct backlog *backlog, const struct hash *job, const struct c
 }
 
 enum nero_status submission_look(struct submission *submission, const struct hash *job,
-                                 struct submission_look *out, struct nero_err *err)
+                                 const struct hash *accepted, struct submission_look *out,
+                                 struct nero_err *err)
 {
     struct bytes envelope;
     struct chain *chain = NULL;
@@ -204,7 +209,7 @@ enum nero_status submission_look(struct submission *submission, const struct has
     bytes_init(&envelope, JOB_BYTES_MAX + ENVELOPE_OVERHEAD_MAX);
     status = open_chain(submission, job, &envelope, &chain, err);
     if (status == NERO_OK) {
-        status = read_terminal(chain, job, out, err);
+        status = read_terminal(chain, job, accepted, out, err);
     }
     if (status == NERO_OK) {
         status = index_result(submission, job, chain, err);

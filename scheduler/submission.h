@@ -66,8 +66,11 @@ struct submission_look {
     char text[SLOT_TEXT_BYTES];
     uint64_t slots;
 };
+/* `accepted`: the terminal slot that a signed record names, which in attempt mode may not be the
+ * one in force any more; NULL: the one in force. */
 enum nero_status submission_look(struct submission *submission, const struct hash *job,
-                                 struct submission_look *out, struct nero_err *err);
+                                 const struct hash *accepted, struct submission_look *out,
+                                 struct nero_err *err);
 
 /* Append a slot of the scheduler's own: failed, cancelled or reopened. Final already: conflict. */
 enum nero_status submission_terminate(struct submission *submission, const struct hash *job,

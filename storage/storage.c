@@ -169,6 +169,11 @@ void storage_promise_single_writer(struct storage *store)
     store->single_writer = true;
 }
 
+bool storage_has_single_writer(const struct storage *store)
+{
+    return store->single_writer;
+}
+
 /* A create by somebody between the two would be lost: see storage_promise_single_writer. */
 static enum nero_status look_and_put(struct storage *store, const char *key, struct bytes_view body,
                                      struct nero_err *err)

@@ -252,7 +252,7 @@ static uint64_t damage_newest(enum damage damage)
     tiny_check(chain_open(world.store, trust, &world.job.id, bytes_as_view(&world.job.envelope),
                           &chain, &err),
                &err, "chain");
-    entry = chain_checkpoint(chain, UINT64_MAX);
+    entry = chain_checkpoint(chain, NULL);
     assert_non_null(entry);
     number = entry->number;
     if (damage == DAMAGE_STATE_BIT || damage == DAMAGE_STATE_CUT) {

@@ -53,6 +53,15 @@ int audit_world_setup_extended(void **state)
     return make(&options);
 }
 
+int audit_world_setup_attempts(void **state)
+{
+    struct fabricate_options options = fabricate_defaults();
+
+    (void)state;
+    options.attempts = true;
+    return make(&options);
+}
+
 int audit_world_teardown(void **state)
 {
     (void)state;

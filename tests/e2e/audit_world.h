@@ -23,6 +23,7 @@ extern struct audit_world world;
 /* cmocka group fixtures. */
 int audit_world_setup(void **state);
 int audit_world_setup_extended(void **state); /* submitted with fewer generations */
+int audit_world_setup_attempts(void **state); /* in attempt mode */
 int audit_world_teardown(void **state);
 
 /* Audit the run; the report is the caller's. Fails the test when the store cannot be read. */

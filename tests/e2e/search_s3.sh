@@ -1,28 +1,36 @@
 #!/usr/bin/env bash
-# Goal: a search on s3:// ends with the outcomes and decisions of one on a file store, whatever is
-# killed, and audits clean. Method: the smoke search in peace on file:// and on s3:// (with_rgw's
-# gateway), then on s3:// while runners and the scheduler are killed at random moments (fixed seed)
-# and the run is resumed; then the exports are compared.
-#   with_rgw search_s3.sh SOURCE_DIR BINARY_DIR
+# Goal: a search on s3:// or s3+libs3:// ends with the outcomes and decisions of one on a file store,
+# whatever is killed, and audits clean. Method: the smoke search in peace on file:// and on the store
+# (with_rgw's gateway), then on the store while runners and the scheduler are killed at random moments
+# (fixed seed) and the run is resumed; then the exports are compared. In attempt mode runners are also
+# stopped for longer than their lease, so that they go on as zombies and fork.
+#   with_rgw search_s3.sh SOURCE_DIR BINARY_DIR [SCHEME [MODE]]
 set -euo pipefail
 source=$1
 # shellcheck source=tests/e2e/world.sh
 . "$source/tests/e2e/world.sh" "$2"
-store=s3://search/e2e
+scheme=${3:-s3}
+export NERO_STORE_MODE=${4:-}
+store=$scheme://search/e2e
+forks=$NERO_STORE_MODE
+[ "$scheme" = s3 ] || forks=yes
+size=()
+[ -z "$forks" ] || size=(--set search.generations=4) # room for what is stopped for long
 RANDOM=20261124
 
 # ---- in peace, on both ----
 began=$SECONDS
-for run in file s3; do
+for run in file store; do
   place=$store
-  [ "$run" = s3 ] || place=file://$work/store
+  [ "$run" = store ] || place=file://$work/store
   nero-sched run "$source/presets/smoke.yaml" --name "$run" --seed 5 --runners 1 --store "$place" \
+    "${size[@]}" \
     >"$work/$run.out" 2>&1 || fail "the undisturbed run on $place"
   export_run "$run" "$place"
   echo "in peace on $run: $((SECONDS - began)) s since the start"
 done
 [ "$(wc -l <"$work/file.csv")" -gt 4 ] || fail "the export has too few rows"
-cmp "$work/file.csv" "$work/s3.csv" || fail "other outcomes on s3:// than on file://"
+cmp "$work/file.csv" "$work/store.csv" || fail "other outcomes on $store than on file://"
 
 # ---- kills ----
 serve() { # ARGUMENTS: start nero-sched in the background
@@ -31,18 +39,27 @@ serve() { # ARGUMENTS: start nero-sched in the background
   pids=("$sched_pid")
 }
 
+freeze() { # PID: longer than its lease, then it goes on and does not know
+  if kill -STOP "$1" 2>/dev/null; then
+    { sleep 2; kill -CONT "$1" 2>/dev/null; } &
+    kills=$((kills + 1))
+  fi
+}
+
 strike() { # kill a runner, every third time the scheduler
   local victims=("$sched_pid")
   if [ $((kills % 3)) -lt 2 ]; then
     mapfile -t victims < <(pgrep -P "$sched_pid" -f nero-runner || true)
   fi
-  if [ "${#victims[@]}" -gt 0 ] && kill -9 "${victims[RANDOM % ${#victims[@]}]}" 2>/dev/null; then
+  if [ -n "$forks" ] && [ "${#victims[@]}" -gt 0 ] && [ $((kills % 3)) -eq 0 ]; then
+    freeze "${victims[RANDOM % ${#victims[@]}]}"
+  elif [ "${#victims[@]}" -gt 0 ] && kill -9 "${victims[RANDOM % ${#victims[@]}]}" 2>/dev/null; then
     kills=$((kills + 1))
   fi
 }
 
 kills=0
-serve run "$source/presets/smoke.yaml" --name storm --seed 5 --runners 2
+serve run "$source/presets/smoke.yaml" --name storm --seed 5 --runners 2 "${size[@]}"
 for _ in $(seq 200); do
   sleep "0.$((RANDOM % 4 + 1))"
   if ! kill -0 "$sched_pid" 2>/dev/null; then
@@ -69,4 +86,5 @@ nero-sched resume storm --store "$store" >"$work/again.out" 2>&1 || fail "resume
 # ---- audit ----
 nero-sched audit "$store" --root-key "$work/data/nero/keys/root.key.pub" >"$work/audit.out" ||
   fail "audit: $(cat "$work/audit.out")"
+grep -h "fork(s)" "$work/audit.out" || true
 echo "all audits clean"

@@ -23,6 +23,9 @@ struct chain_world {
     struct nero_err err;
 };
 
+/* How the worlds that follow are made; the check of C1 to C4 is of exclusive ones. */
+extern enum run_store_mode chain_world_mode;
+
 /* The world of the test program. All that follow end the test on any failure. */
 extern struct chain_world world;
 extern struct trust *trust; /* whom the attempts of the main thread believe */
@@ -34,10 +37,11 @@ struct chain *chain_world_open(struct trust *reader);
 /* Put a certificate for a key; times are relative to now, in ms. */
 void chain_world_certify(const struct key_pair *key, const char *run, uint32_t uses,
                          int64_t from_ms, int64_t until_ms);
-/* Seal a slot exactly as given, whoever may sign, and put it at its number whatever is there. */
+/* Seal a slot exactly as given, whoever may sign, and put it at its place whatever is there. */
 void chain_world_put(const struct slot *slot, const struct key_pair *signer);
-/* Flip one bit of a stored slot. */
+/* Flip one bit of a stored slot; by its key in attempt mode. */
 void chain_world_damage(uint64_t number);
+void chain_world_damage_key(const char *key);
 /* C1 to C4 of the stored chain; returns the number of valid slots. */
 uint64_t chain_world_check(void);
 
@@ -49,7 +53,7 @@ uint64_t chain_world_check(void);
 void chain_world_expect(enum nero_status expected, enum nero_status got, const char *file,
                         int line);
 
-/* Of a test; tear_down checks C1 to C4. */
+/* Of a test; tear_down checks C1 to C4 in exclusive mode. */
 int set_up(void **state);
 int tear_down(void **state);
 

@@ -420,7 +420,7 @@ static void run_job(struct fabricate *fabricate, const struct hash *job)
 static void look(struct fabricate *fabricate, const struct hash *job, struct submission_look *out)
 {
     result_init(&out->result);
-    CHECK(submission_look(&fabricate->submission, job, out, err));
+    CHECK(submission_look(&fabricate->submission, job, NULL, out, err));
 }
 
 static void publish(struct fabricate *fabricate, const struct evolve_proposal *proposal)
@@ -628,6 +628,9 @@ void fabricate_run(struct fabricate *fabricate, const char *folder, const char *
     (void)snprintf(fabricate->store_path, sizeof fabricate->store_path, "%s/store", folder);
     (void)snprintf(fabricate->url, sizeof fabricate->url, "file://%s/store", folder);
     CHECK(storage_open(fabricate->url, true, &fabricate->store, err));
+    if (options->attempts) {
+        storage_promise_single_writer(fabricate->store);
+    }
     put_dataset(fabricate);
     make_run(fabricate);
     if (options->single) {

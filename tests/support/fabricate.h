@@ -29,8 +29,9 @@ struct fabricate_options {
     uint32_t step;        /* by which each amendment raises it; 0: one does */
     uint32_t close;       /* that are closed; the next one is proposed and then left */
     bool score_test;
-    bool single; /* one evaluation instead of a search */
-    bool longer; /* most children train longer, so that others have to train on */
+    bool single;   /* one evaluation instead of a search */
+    bool longer;   /* most children train longer, so that others have to train on */
+    bool attempts; /* attempt mode */
 };
 
 /* 1 lineage, 3 generations, finished, with a test score. */

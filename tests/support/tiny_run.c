@@ -129,8 +129,10 @@ void tiny_job_fini(struct tiny_job *job)
 
 static void put_run_record(struct tiny_run *run, enum run_resume_policy policy)
 {
-    struct run_record record = {
-        .run_key = run->key.public_key, .strategy = RUN_SINGLE, .resume_policy = policy};
+    struct run_record record = {.run_key = run->key.public_key,
+                                .strategy = RUN_SINGLE,
+                                .resume_policy = policy,
+                                .store_mode = RUN_EXCLUSIVE};
     char object[LAYOUT_KEY_BYTES];
     struct bytes single;
     struct bytes payload;

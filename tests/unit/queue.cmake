@@ -16,4 +16,6 @@ target_link_libraries(test_chain_world PUBLIC nero_queue test_codec_samples cmoc
 foreach(stem trust chain)
   nero_test(test_${stem} SOURCES test_${stem}.c LINK test_chain_world LABEL quick)
 endforeach()
-nero_test(test_chain_races SOURCES test_chain_races.c LINK test_chain_world LABEL "quick;threads")
+foreach(stem chain_races chain_attempt)
+  nero_test(test_${stem} SOURCES test_${stem}.c LINK test_chain_world LABEL "quick;threads")
+endforeach()

@@ -106,15 +106,15 @@ static uint64_t find(struct world *world, uint32_t *passed)
     struct progress progress;
     struct bytes state;
     struct nero_err err = {0};
-    uint64_t number = 0;
+    const struct chain_entry *found = NULL;
     uint64_t units = 0;
     enum nero_status status;
 
     *passed = 0;
     progress_init(&progress);
     bytes_init(&state, 1 << 20);
-    status = runner_ckpt_find(chain, world->store, world->run.name, UINT64_MAX, &where, &progress,
-                              &state, &number, passed, &err);
+    status = runner_ckpt_find(chain, world->store, world->run.name, NULL, &where, &progress, &state,
+                              &found, passed, &err);
     if (status == NERO_OK) {
         char expected[64];
 
@@ -243,7 +243,7 @@ static void test_runner_ckpt__provenance_is_what_the_chain_tells(void **state)
     world->owner.token++;
     world->owner.nonce++;
     world->owner.has_restored_from = true;
-    world->owner.restored_from = 1; /* fell back from slot 2 */
+    world->owner.restored_from = chain_at(world->chain, 1)->hash; /* fell back from slot 2 */
     tiny_check(
         chain_takeover(world->chain, world->owner.token, world->owner.nonce, 0, &world->key, &err),
         &err, "takeover");

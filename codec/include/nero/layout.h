@@ -10,7 +10,8 @@
  *   runs/<run>/q/<nnnnnnnnnn>                  submission batches, create-only, dense
  *   runs/<run>/spec/<hh>/<job>                 job envelopes
  *   runs/<run>/job/<job>/<nnnnnnnnnn>          chain slots, create-only, never deleted
- *   runs/<run>/blob/<hh>/<hash>                checkpoints and weights by content
+ *   runs/<run>/job/<job>/m/<token>-<nonce>/<nnnnnnnnnn>   the same in attempt mode: a row an
+ * attempt runs/<run>/blob/<hh>/<hash>                checkpoints and weights by content
  *   runs/<run>/result/<hh>/<job>               byte copy of the final slot: an index, no authority
  *   runs/<run>/gen/<lineage>/<nnnnnnnn>/<s>    generation records; s = generation_state_name
  *   runs/<run>/gc/<nnnnnnnn>                   what collection takes: signed records
@@ -39,6 +40,11 @@ void layout_batch(char out[LAYOUT_KEY_BYTES], const char *run, uint64_t number);
 void layout_spec(char out[LAYOUT_KEY_BYTES], const char *run, const struct hash *job);
 void layout_slot(char out[LAYOUT_KEY_BYTES], const char *run, const struct hash *job,
                  uint64_t number);
+/* Of the row of the attempt (token, nonce); the scheduler's rows have nonce 0. */
+void layout_attempt_slot(char out[LAYOUT_KEY_BYTES], const char *run, const struct hash *job,
+                         uint64_t token, uint64_t nonce, uint64_t number);
+/* The folder of all rows, with its last '/'. */
+void layout_attempts(char out[LAYOUT_KEY_BYTES], const char *run, const struct hash *job);
 void layout_blob(char out[LAYOUT_KEY_BYTES], const char *run, const struct hash *blob);
 void layout_result(char out[LAYOUT_KEY_BYTES], const char *run, const struct hash *job);
 void layout_generation(char out[LAYOUT_KEY_BYTES], const char *run, uint32_t lineage,

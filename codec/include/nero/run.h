@@ -32,6 +32,12 @@ enum run_strategy { RUN_EVOLVE = 1, RUN_RANDOM = 2, RUN_SINGLE = 3 /* one evalua
 enum run_seed_policy { RUN_SEED_SLOT = 1, RUN_SEED_GENOTYPE = 2 };
 enum run_resume_policy { RUN_SAME_CLASS = 1, RUN_ANY_CLASS = 2 };
 
+/*
+ * What the store gives: exclusive creates, or none, so that every attempt of a job writes a row of
+ * its own and readers choose (queue/DESIGN.md, "Attempt mode").
+ */
+enum run_store_mode { RUN_EXCLUSIVE = 1, RUN_ATTEMPTS = 2 };
+
 /* One entry of the outer structure (specs/evolution.md c). */
 struct run_module {
     char symbol[RUN_SYMBOL_BYTES]; /* grammar start symbol */
@@ -87,6 +93,7 @@ struct run_record {
     uint64_t seed;
     enum run_strategy strategy;
     enum run_resume_policy resume_policy;
+    enum run_store_mode store_mode;
     char numeric_class[JOB_CLASS_BYTES]; /* "" = any */
     struct job_protocol protocol;        /* split_seed is per lineage, derived; 0 here */
     struct run_search search;            /* unused for RUN_SINGLE */

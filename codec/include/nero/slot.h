@@ -2,6 +2,8 @@
  * A slot of a job's chain: create-only objects, dense from 0, that alone decide everything about a
  * job. Each binds the exact bytes of the one before it; slot 0 binds the job envelope. After a
  * terminal slot (final, failed, cancelled) only the scheduler may write, and only `reopened`.
+ * In attempt mode (run.h) each attempt has a row of its own, and slot 0 of a row binds the slot of
+ * another row that it continues, or the job envelope.
  * Stored form: codec/FORMAT.md ("slot"). A stored slot (envelope included) is at most 64 KiB.
  */
 #ifndef NERO_SLOT_H
@@ -48,8 +50,8 @@ struct slot {
     struct hash prev;       /* hash of the stored bytes of the previous valid slot, or of the job */
     uint32_t skipped_count; /* damaged slots between that one and this */
     uint64_t skipped[SLOT_SKIPPED_MAX]; /* ascending, below `number` */
-    bool has_restored_from; /* the checkpoint this attempt started from, on a fall-back too */
-    uint64_t restored_from;
+    bool has_restored_from;     /* the checkpoint this attempt started from, on a fall-back too */
+    struct hash restored_from;  /* its stored bytes */
     int64_t wall_ms;            /* informative */
     int64_t redis_ms;           /* informative; 0 without Redis */
     enum slot_reason reason;    /* checkpoint; 0 allowed elsewhere */

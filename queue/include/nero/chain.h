@@ -3,6 +3,9 @@
  * decides everything; queue/DESIGN.md says why no two attempts can both believe they own a job and
  * both commit.
  *
+ * In attempt mode (the run record says so) the chain is several rows of slots, one an attempt, and
+ * may fork; what follows means all of them together.
+ *
  * Rules (DESIGN 7): a slot that does not verify is skipped and listed by the next valid one; a
  * claimant that meets a higher token, or an equal one with another nonce, is the zombie and stops
  * before any takeover; a late slot of a lower token is adopted and the next number tried; after a
@@ -12,6 +15,7 @@
 #ifndef NERO_CHAIN_H
 #define NERO_CHAIN_H
 
+#include "nero/layout.h"
 #include "nero/slot.h"
 #include "nero/storage.h"
 #include "nero/trust.h"
@@ -44,16 +48,24 @@ void chain_close(struct chain *chain);
 enum nero_status chain_refresh(struct chain *chain, struct nero_err *err);
 
 uint64_t chain_count(const struct chain *chain); /* slots, damaged ones included */
-const struct chain_entry *chain_at(const struct chain *chain, uint64_t number);
+/* In order of rows (by token, the scheduler's last; nonce), of numbers in each. */
+const struct chain_entry *chain_at(const struct chain *chain, uint64_t index);
+/* The slot with these stored bytes; NULL: none. */
+const struct chain_entry *chain_find(const struct chain *chain, const struct hash *stored);
+/* Its object's key. */
+void chain_key(const struct chain *chain, const struct chain_entry *entry,
+               char out[LAYOUT_KEY_BYTES]);
 const struct chain_entry *chain_tail(const struct chain *chain); /* newest valid; NULL: none */
 /* The terminal slot in force (final, failed, cancelled and not reopened); NULL: none. */
 const struct chain_entry *chain_terminal(const struct chain *chain);
-/* Newest valid checkpoint below slot number `below` (UINT64_MAX: any); NULL: none. */
-const struct chain_entry *chain_checkpoint(const struct chain *chain, uint64_t below);
+/* The valid checkpoint to go on from: the newest below `below` (NULL: any); NULL: none. In attempt
+ * mode the newest is that of the most units done. */
+const struct chain_entry *chain_checkpoint(const struct chain *chain,
+                                           const struct chain_entry *below);
 
 /* Whether the blobs that a slot names must be there: all but those of a final job's checkpoints
  * that CHAIN_KEPT_CHECKPOINTS newer ones follow. */
-bool chain_keeps_blobs(const struct chain *chain, uint64_t number);
+bool chain_keeps_blobs(const struct chain *chain, const struct chain_entry *entry);
 
 /*
  * Append. The caller sets kind, token, nonce, reason, text, blobs, body, restored_from; run, job,

@@ -129,6 +129,7 @@ unsigned storage_capabilities(const struct storage *store);
  * STORAGE_CAN_CREATE, or on one that lies about it. Thread: before the store is shared.
  */
 void storage_promise_single_writer(struct storage *store);
+bool storage_has_single_writer(const struct storage *store);
 
 /* By how much the store's clock is ahead of ours, by its last answer and to half a second. False
  * where it has none of its own or has not told it. */
