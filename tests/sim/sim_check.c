@@ -157,7 +157,7 @@ static void check_owned(const struct job *job, const struct chain_entry *entry,
         return;
     }
     if (slot->has_restored_from != (owner->from != NULL) ||
-        (slot->has_restored_from && slot->restored_from != owner->from->number)) {
+        (slot->has_restored_from && !hash_equal(&slot->restored_from, &owner->from->hash))) {
         sim_trace_broken("job %s: slot %" PRIu64 " did not begin at the newest checkpoint",
                          job->name, entry->number);
     }
