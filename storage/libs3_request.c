@@ -24,7 +24,7 @@ struct libs3_client {
     const char *host; /* in `config`, without the bucket */
 };
 
-/* ---- the library's life: its own count of users is not guarded ---- */
+/* ---- the library's life, and what of it threads may not do at once ---- */
 
 static pthread_mutex_t library_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -419,7 +419,10 @@ static enum nero_status perform(struct exchange *exchange, struct nero_err *err)
         explicit_bzero(&credentials, sizeof credentials);
         return err_set(err, NERO_NO_MEMORY, 0, "no memory for a request");
     }
+    /* libs3 dates a request by gmtime, whose answer all threads share; it sends nothing yet. */
+    (void)pthread_mutex_lock(&library_lock);
     begin(exchange, &bucket, context);
+    (void)pthread_mutex_unlock(&library_lock);
     explicit_bzero(&credentials, sizeof credentials); /* the request is signed */
     drive(exchange, context);
     S3_destroy_request_context(context); /* calls back for what has not ended */

@@ -67,6 +67,7 @@ refused 2 "seed" -- "${run[@]}" --seed minus-one
 refused 2 "No such file" -- nero-sched resume no-such-run --store "file://$work/none"
 : >"$work/plain-file"
 refused 2 plain-file -- "${run[@]}" --store "file://$work/plain-file/store"
+refused 2 "exclusive or attempt" -- "${run[@]}" --store-mode none
 refused 2 "gopher" -- "${run[@]}" --store gopher://somewhere
 
 
