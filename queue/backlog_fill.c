@@ -356,6 +356,9 @@ enum nero_status backlog_meet(struct backlog *backlog, struct queue *queue, uint
     }
     bytes_init(&meeting.strange, SIZE_MAX / 2);
     status = queue_jobs(queue, backlog->run, false, meet_one, &meeting, err);
+    if (status == NERO_NOT_FOUND) { /* lost again since the lead was taken: not for good */
+        status = err->status = NERO_UNAVAILABLE;
+    }
     if (status == NERO_OK) {
         status = backlog_read_results(backlog, err);
     }

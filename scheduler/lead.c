@@ -123,6 +123,9 @@ static enum nero_status announce(struct lead *lead, struct nero_err *err)
     if (status == NERO_OK) {
         status = give_sign_of_life(lead, err);
     }
+    if (status == NERO_NOT_FOUND) { /* forgotten in between: not for good */
+        status = err->status = NERO_UNAVAILABLE;
+    }
     if (status == NERO_OK) {
         memcpy(lead->server, server, sizeof server);
     }

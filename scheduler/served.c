@@ -121,6 +121,9 @@ enum nero_status served_tick(struct served *served, struct nero_err *err)
             *err = reason; /* no: something else is not there */
             return reason.status;
         }
+        if (status == NERO_NOT_FOUND) { /* yes, and once more meanwhile */
+            status = err->status = NERO_UNAVAILABLE;
+        }
     }
     if (status != NERO_OK && err_is_retryable(status)) {
         log_line(LOG_WARN, "serve.waiting", &(struct log_context){.run = served->run},
