@@ -163,13 +163,24 @@ static void check_owned(const struct job *job, const struct chain_entry *entry,
     }
 }
 
+/* A checkpoint is beyond the one before it; or is it once more, by the same attempt, whose first
+ * try took effect when it was not expected to any more. */
+static bool grows(const struct chain_entry *entry, const struct chain_entry *newest,
+                  const struct owner *owner)
+{
+    if (newest == NULL || units_of(entry) > units_of(newest)) {
+        return true;
+    }
+    return units_of(entry) == units_of(newest) && owner->takeover != NULL &&
+           newest->number > owner->takeover->number;
+}
+
 static void check_slots(const struct job *job)
 {
     struct owner owner = {.takeover = NULL};
     const struct chain_entry *newest = NULL;
     uint32_t terminal = 0;
     uint64_t token = 0;
-    uint64_t units = 0;
 
     for (uint64_t number = 0; number < chain_count(job->chain); number++) {
         const struct chain_entry *entry = chain_at(job->chain, number);
@@ -188,10 +199,9 @@ static void check_slots(const struct job *job)
             check_owned(job, entry, &owner);
         }
         if (entry->slot.kind == SLOT_CHECKPOINT) {
-            if (newest != NULL && units_of(entry) <= units) {
+            if (!grows(entry, newest, &owner)) {
                 sim_trace_broken("job %s: no progress at slot %" PRIu64, job->name, number);
             }
-            units = units_of(entry);
             newest = entry;
         }
         terminal += slot_is_terminal(entry->slot.kind);

@@ -152,7 +152,7 @@ bool sim_fault_loses_answer(enum sim_point point)
 
 bool sim_sweep_parse(const char *name, enum sim_sweep *out)
 {
-    static const char *const names[] = {"none", "runner", "scheduler", "answer", "away"};
+    static const char *const names[] = {"none", "runner", "scheduler", "answer", "away", "empty"};
 
     for (size_t i = 1; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(name, names[i]) == 0) {
@@ -179,10 +179,14 @@ static void sweep(bool to_store, struct sim_fault_call *call)
 {
     const struct sim_run_actor *actor = fiber_self()->user;
 
-    if (plan.sweep == SIM_SWEEP_NONE ||
-        (plan.sweep == SIM_SWEEP_RUNNER && (actor == NULL || actor->is_scheduler)) ||
-        (plan.sweep == SIM_SWEEP_SCHEDULER && (actor == NULL || !actor->is_scheduler)) ||
-        (plan.sweep == SIM_SWEEP_AWAY && !to_store) || ++plan.sweep_calls != plan.sweep_at) {
+    bool by_scheduler = actor != NULL && actor->is_scheduler;
+    bool counts = plan.sweep == SIM_SWEEP_ANSWER ||
+                  (plan.sweep == SIM_SWEEP_RUNNER && actor != NULL && !by_scheduler) ||
+                  (plan.sweep == SIM_SWEEP_SCHEDULER && by_scheduler) ||
+                  (plan.sweep == SIM_SWEEP_AWAY && to_store) ||
+                  (plan.sweep == SIM_SWEEP_EMPTY && by_scheduler && !to_store);
+
+    if (!counts || ++plan.sweep_calls != plan.sweep_at) {
         return;
     }
     sim_trace("the swept call");
@@ -190,6 +194,8 @@ static void sweep(bool to_store, struct sim_fault_call *call)
         call->unheard = true;
     } else if (plan.sweep == SIM_SWEEP_AWAY) {
         plan.store_away_until_ns = fiber_now_ns() + SWEEP_AWAY_S * SECOND_NS;
+    } else if (plan.sweep == SIM_SWEEP_EMPTY) {
+        sim_redis_empty(false);
     } else {
         call->fatal = true;
     }

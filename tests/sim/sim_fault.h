@@ -50,7 +50,8 @@ enum sim_sweep {
     SIM_SWEEP_RUNNER,
     SIM_SWEEP_SCHEDULER,
     SIM_SWEEP_ANSWER,
-    SIM_SWEEP_AWAY
+    SIM_SWEEP_AWAY,
+    SIM_SWEEP_EMPTY
 };
 bool sim_sweep_parse(const char *name, enum sim_sweep *out);
 void sim_fault_sweep(enum sim_sweep sweep, uint64_t at);

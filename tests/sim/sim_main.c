@@ -59,6 +59,7 @@ struct settings {
     bool knows; /* the decisions below */
     enum sim_sweep sweep;
     uint64_t first_call; /* of the sweep */
+    uint64_t last_call;  /* 0: of the run */
     uint64_t step;
     struct hash decisions[SIM_WORLD_RUNS]; /* of the undisturbed runs */
 };
@@ -212,7 +213,8 @@ static uint64_t number_of(const struct settings *settings, uint64_t index)
 static bool is_enough(const struct settings *settings, const struct tally *tally, uint64_t started)
 {
     if (settings->sweep != SIM_SWEEP_NONE) {
-        return tally->past > 0;
+        return tally->past > 0 ||
+               (settings->last_call > 0 && number_of(settings, started) > settings->last_call);
     }
     return started == settings->seeds || (settings->until_found && tally->failed > 0);
 }
@@ -357,9 +359,12 @@ int main(int argc, char **argv)
          &settings.twice, 0},
         {"sweep", OPTIONS_STRING, "WHAT",
          "one fault at one call, for all calls of the first seed: runner, scheduler (it takes\n"
-         "effect, its sender dies), answer (is lost), away (the store, from then on)",
+         "effect, its sender dies), answer (is lost), away (the store, from then on),\n"
+         "empty (Redis, before a scheduler's call)",
          NULL, &sweep, 0},
         {"first-call", OPTIONS_U64, "K", "of the sweep", NULL, &settings.first_call, 0},
+        {"last-call", OPTIONS_U64, "K", "of the sweep; 0: of the run", NULL, &settings.last_call,
+         0},
         {"step", OPTIONS_U64, "N", "of the sweep: every N-th call", NULL, &settings.step, 0},
         {"trace", OPTIONS_FLAG, NULL, "run the first one alone and print its events", NULL,
          &settings.trace, 0},
@@ -385,7 +390,7 @@ int main(int argc, char **argv)
         return ERR_EXIT_DONE;
     }
     if (sweep != NULL && !sim_sweep_parse(sweep, &settings.sweep)) {
-        (void)fprintf(stderr, "sim: --sweep is runner, scheduler, answer or away\n");
+        (void)fprintf(stderr, "sim: --sweep is runner, scheduler, answer, away or empty\n");
         return ERR_EXIT_INPUT;
     }
     sim_thread_seed(0);
