@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "fiber.h"
+#include "sim_operator.h"
 #include "sim_redis.h"
 #include "sim_run.h"
 #include "sim_trace.h"
@@ -67,6 +68,7 @@ const char *sim_point_name(enum sim_point point)
         "second scheduler",
         "stopped at any moment",
         "Redis comes back as it was",
+        "orders of an operator",
     };
 
     return names[point];
@@ -305,6 +307,9 @@ static void happen(enum sim_point point)
         break;
     case SIM_POINT_SECOND:
         sim_run_second_scheduler();
+        break;
+    case SIM_POINT_OPERATOR:
+        sim_operator_act(sim_run_name());
         break;
     case SIM_POINT_STOPPED:
         stop_actor(sim_run_any(true));

@@ -36,7 +36,8 @@ enum sim_point {
     SIM_POINT_SECOND = 19,     /* a second scheduler is started */
     SIM_POINT_STOPPED = 20,    /* a process is stopped for a while at any moment */
     SIM_POINT_REDIS_BACK = 21, /* Redis is killed and comes back as it was a while ago */
-    SIM_POINT_ALL = 22
+    SIM_POINT_OPERATOR = 22,   /* a person pauses, limits, drains, wants checkpoints */
+    SIM_POINT_ALL = 23
 };
 const char *sim_point_name(enum sim_point point);
 

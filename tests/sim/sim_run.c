@@ -210,6 +210,11 @@ void sim_run_notice(struct fiber_process *process)
     }
 }
 
+const char *sim_run_name(void)
+{
+    return sim.run;
+}
+
 struct sim_run_actor *sim_run_scheduler(uint32_t index)
 {
     return &sim.schedulers[index];

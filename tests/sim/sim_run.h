@@ -26,6 +26,7 @@ struct sim_run_actor {
 bool sim_run(const char *name, uint32_t runners);
 
 /* For sim_fault. */
+const char *sim_run_name(void);
 struct sim_run_actor *sim_run_scheduler(uint32_t index);
 struct sim_run_actor *sim_run_any(bool with_schedulers);
 void sim_run_notice(struct fiber_process *process); /* SIGTERM to a runner, and then SIGKILL */
