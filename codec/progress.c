@@ -7,6 +7,13 @@
 #include "fields.h"
 #include "nero/mem.h"
 
+const char *progress_phase_name(enum progress_phase phase)
+{
+    static const char *const names[] = {"", "training", "control", "clean", "attack", "done"};
+
+    return phase >= PROGRESS_TRAIN && phase <= PROGRESS_DONE ? names[phase] : "undefined";
+}
+
 void progress_init(struct progress *progress)
 {
     memset(progress, 0, sizeof *progress);

@@ -106,3 +106,10 @@ const char *slot_kind_name(enum slot_kind kind)
 
     return kind >= SLOT_TAKEOVER && kind <= SLOT_REOPENED ? names[kind] : "undefined";
 }
+
+const char *slot_reason_name(enum slot_reason reason)
+{
+    static const char *const names[] = {"", "interval", "notice", "manual", "end"};
+
+    return reason <= SLOT_END ? names[reason] : "undefined";
+}

@@ -199,16 +199,57 @@ enum nero_status audit_read_signed(struct audit *audit, const char *key, const c
 
 /* ---- the whole ---- */
 
-static enum nero_status audit_all(struct audit *audit, struct nero_err *err)
+/* What lies beside `key`, the name of any object of that folder. */
+static void cut_to_folder(char key[LAYOUT_KEY_BYTES])
+{
+    strrchr(key, '/')[1] = 0;
+}
+
+/* The objects that a job rests on, ascending. */
+static enum nero_status list_job(struct audit *audit, const struct hash *job, struct nero_err *err)
+{
+    static const struct key_id any;
+    char prefixes[8][LAYOUT_KEY_BYTES];
+    enum nero_status status = NERO_OK;
+
+    layout_epoch(prefixes[0], audit->run, 0);
+    cut_to_folder(prefixes[0]);
+    layout_collection(prefixes[1], audit->run, 0);
+    cut_to_folder(prefixes[1]);
+    layout_slot(prefixes[2], audit->run, job, 0);
+    cut_to_folder(prefixes[2]);
+    layout_certificate(prefixes[3], audit->run, &any);
+    cut_to_folder(prefixes[3]);
+    layout_batch(prefixes[4], audit->run, 0);
+    cut_to_folder(prefixes[4]);
+    layout_result(prefixes[5], audit->run, job);
+    layout_run(prefixes[6], audit->run);
+    layout_spec(prefixes[7], audit->run, job);
+    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0] && status == NERO_OK; i++) {
+        status = storage_list_each(audit->store, prefixes[i], list_object, audit, err);
+    }
+    return status;
+}
+
+static enum nero_status list_objects(struct audit *audit, struct nero_err *err)
 {
     char prefix[LAYOUT_KEY_BYTES];
-    bool trusted;
     enum nero_status status;
 
     layout_run_prefix(prefix, audit->run);
-    status = storage_list_each(audit->store, prefix, list_object, audit, err);
+    status = audit->options->job != NULL
+                 ? list_job(audit, audit->options->job, err)
+                 : storage_list_each(audit->store, prefix, list_object, audit, err);
+    return status == NERO_OK ? NERO_OK : err_wrap(err, "list %s", prefix);
+}
+
+static enum nero_status audit_all(struct audit *audit, struct nero_err *err)
+{
+    bool trusted;
+    enum nero_status status = list_objects(audit, err);
+
     if (status != NERO_OK) {
-        return err_wrap(err, "list %s", prefix);
+        return status;
     }
     if (audit->object_count == 0) {
         return err_set(err, NERO_NOT_FOUND, 0, "there is no run %s in %s", audit->run,
@@ -225,6 +266,9 @@ static enum nero_status audit_all(struct audit *audit, struct nero_err *err)
     }
     if (status == NERO_OK) {
         status = audit_jobs(audit, err);
+    }
+    if (audit->options->job != NULL) {
+        return status;
     }
     if (status == NERO_OK) {
         status = audit_search(audit, err);

@@ -16,7 +16,9 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "nero/chain.h"
 #include "nero/envelope.h"
+#include "nero/job.h"
 #include "nero/storage.h"
 
 enum { AUDIT_FINDINGS_MAX = 10000, AUDIT_STANDING_BYTES = 160 };
@@ -55,12 +57,29 @@ struct audit_report {
     double seconds;
 };
 
+/*
+ * A chain that has been verified, good or bad, and what it belongs to; all is borrowed. `record`:
+ * the payload of the job's envelope.
+ */
+struct audit_chain {
+    const struct hash *job;
+    struct job_record record;
+    const struct job_spec *spec;
+    const struct chain *chain;
+};
+typedef enum nero_status audit_chain_fn(void *context, const struct audit_chain *chain,
+                                        struct nero_err *err);
+
 struct audit_options {
     struct key_public root;
     const struct hash *expected_heads; /* --head: each must be one of the run's records; borrowed */
     uint32_t expected_head_count;
     enum audit_level level;
     bool skip_blobs; /* of FULL: they must be there, but are not read */
+    /* NULL: the whole run. Else this job alone, with what its chain rests on: run record, epochs,
+     * certificates, batches, records of collection; no images, no generation records. */
+    const struct hash *job;
+    audit_chain_fn *chain; /* called for each chain; NULL: nobody asks */
     /* Called now and then; NULL: nobody asks. total 0: not known. */
     void (*progress)(void *context, const char *what, uint64_t done, uint64_t total);
     void *context;

@@ -563,9 +563,24 @@ static enum nero_status check_index(struct audit *audit, const struct audit_job 
 
 /* ---- one job ---- */
 
+static enum nero_status tell_chain(struct walk *walk, struct bytes_view payload,
+                                   struct nero_err *err)
+{
+    const struct audit_options *options = walk->audit->options;
+    struct audit_chain told = {.job = &walk->job->id, .spec = walk->spec, .chain = walk->chain};
+
+    if (options->chain == NULL) {
+        return NERO_OK;
+    }
+    return job_record_decode(payload, &told.record, err) == NERO_OK
+               ? options->chain(options->context, &told, err)
+               : err->status;
+}
+
+/* `envelope` and its payload: the job as stored. */
 static enum nero_status check_chain(struct audit *audit, struct audit_job *job,
                                     const struct job_spec *spec, struct bytes_view envelope,
-                                    struct nero_err *err)
+                                    struct bytes_view payload, struct nero_err *err)
 {
     struct walk walk = {.audit = audit, .job = job, .spec = spec};
     struct hash envelope_hash = hash_of(envelope);
@@ -580,6 +595,9 @@ static enum nero_status check_chain(struct audit *audit, struct audit_job *job,
     status = walk_chain(&walk, &envelope_hash, err);
     if (status == NERO_OK) {
         status = check_index(audit, job, chain, err);
+    }
+    if (status == NERO_OK) {
+        status = tell_chain(&walk, payload, err);
     }
     chain_close(chain);
     if (status == NERO_OK) {
@@ -630,7 +648,7 @@ static enum nero_status check_job(struct audit *audit, struct audit_job *job, st
     }
     audit->report->jobs += job->has_spec;
     if (status == NERO_OK && job->has_spec) {
-        status = check_chain(audit, job, &spec, bytes_as_view(&stored), err);
+        status = check_chain(audit, job, &spec, bytes_as_view(&stored), payload, err);
     } else if (status == NERO_OK) {
         pass_chain(audit, job);
     }

@@ -167,6 +167,16 @@ enum nero_status cli_root_public(struct key_public *out, struct nero_err *err)
     return status == NERO_OK ? NERO_OK : err_wrap(err, "root key");
 }
 
+enum nero_status cli_root_given(const char *path, struct key_public *out, struct nero_err *err)
+{
+    if (keys_load_public(path, out, err) == NERO_OK) {
+        return NERO_OK;
+    }
+    /* Bad input here, not a damaged artifact. */
+    err->status = err->status == NERO_CORRUPT ? NERO_INVALID : err->status;
+    return err_wrap(err, "--root-key");
+}
+
 enum nero_status cli_run_key(const char *run, struct key_pair *out, struct nero_err *err)
 {
     char path[KEYS_PATH_BYTES];

@@ -22,6 +22,7 @@ int cmd_dataset(int argc, char **argv);
 int cmd_drain(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_evaluate(int argc, char **argv);
+int cmd_explain(int argc, char **argv);
 int cmd_export(int argc, char **argv);
 int cmd_gc(int argc, char **argv);
 int cmd_genotype(int argc, char **argv);
@@ -107,6 +108,9 @@ enum nero_status cli_root_key(bool create, struct key_pair *out, bool *created,
 
 /* The root key's public half under the keys folder, which suffices to verify. */
 enum nero_status cli_root_public(struct key_public *out, struct nero_err *err);
+
+/* The file of --root-key. Errors: invalid (it is no public key), not_found. */
+enum nero_status cli_root_given(const char *path, struct key_public *out, struct nero_err *err);
 
 /* The key of a run under the keys folder. not_found says on which machine it must be looked for. */
 enum nero_status cli_run_key(const char *run, struct key_pair *out, struct nero_err *err);

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "nero/clock.h"
-#include "nero/keys.h"
 
 #include "audit.h"
 #include "cli.h"
@@ -96,16 +95,6 @@ static enum nero_status parse_level(const char *text, enum audit_level *out, str
     }
     *out = strcmp(text, "replay") == 0 ? AUDIT_REPLAY : AUDIT_FULL;
     return NERO_OK;
-}
-
-/* A file that is no public key is bad input here, not a damaged artifact. */
-static enum nero_status load_root(const char *path, struct key_public *out, struct nero_err *err)
-{
-    if (keys_load_public(path, out, err) == NERO_OK) {
-        return NERO_OK;
-    }
-    err->status = err->status == NERO_CORRUPT ? NERO_INVALID : err->status;
-    return err_wrap(err, "--root-key");
 }
 
 /* One run; the report is printed, *findings grows. */
@@ -235,7 +224,7 @@ int cmd_audit(int argc, char **argv)
         return cli_fail(command.program, &err);
     }
     if (parse_level(level, &options.level, &err) != NERO_OK ||
-        load_root(root_key, &options.root, &err) != NERO_OK ||
+        cli_root_given(root_key, &options.root, &err) != NERO_OK ||
         parse_heads(&heads, expected, &options, &err) != NERO_OK) {
         return cli_fail(command.program, &err);
     }

@@ -167,7 +167,7 @@ enum nero_status report_print_network(const struct phenotype *phenotype, FILE *o
     return NERO_OK;
 }
 
-static void print_learning(const struct phenotype_learning *learning, FILE *out)
+void report_print_learning(const struct phenotype_learning *learning, FILE *out)
 {
     (void)fprintf(out, "  learning: ");
     switch (learning->optimiser) {
@@ -280,7 +280,7 @@ static enum nero_status print_best(const struct report_best *best, const struct 
     if (report_print_network(&best->phenotype, out, err) != NERO_OK) {
         return err->status;
     }
-    print_learning(&best->phenotype.learning, out);
+    report_print_learning(&best->phenotype.learning, out);
     (void)fprintf(out,
                   "  C %.2f %%, A %.2f %% (%s; on the correctly classified), F %.4f; "
                   "%" PRIu32 " epochs, the %s weights scored\n",

@@ -21,7 +21,11 @@ void report_attack(const struct job_attack *attack, char out[REPORT_ATTACK_BYTES
 
 /* A network as lines of units: number, kind, parameters, inputs, output shape. */
 struct phenotype;
+struct phenotype_learning;
 enum nero_status report_print_network(const struct phenotype *phenotype, FILE *out,
                                       struct nero_err *err);
+
+/* The learning unit as a line. */
+void report_print_learning(const struct phenotype_learning *learning, FILE *out);
 
 #endif

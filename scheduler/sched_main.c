@@ -27,6 +27,7 @@ static const struct cli_command commands[] = {
     {"doctor", "try a store's and a Redis's promises and their clocks", cmd_doctor},
     {"evaluate", "train a genotype with several seeds: mean, deviation, interval", cmd_evaluate},
     {"show", "any record of the store as text or JSON, or a run's report", cmd_show},
+    {"explain", "the verified story of one job, from the store alone", cmd_explain},
     {"export", "a run's candidates as CSV, its champion as ONNX", cmd_export},
     {"audit", "verify a run from its artifacts and one public key", cmd_audit},
     {"gc", "remove blobs that nothing needs any longer", cmd_gc},

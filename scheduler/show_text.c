@@ -199,7 +199,6 @@ static enum nero_status text_job(struct bytes_view payload, FILE *out, struct ne
 
 static enum nero_status text_progress(struct bytes_view body, FILE *out, struct nero_err *err)
 {
-    static const char *const phases[] = {"", "training", "control", "clean", "attack", "done"};
     struct progress progress;
 
     progress_init(&progress);
@@ -207,7 +206,7 @@ static enum nero_status text_progress(struct bytes_view body, FILE *out, struct 
         return err->status;
     }
     (void)fprintf(out, "%s, epoch %" PRIu32 ", %" PRIu64 " updates, numeric class %s\n",
-                  phases[progress.phase], progress.epoch, progress.updates, progress.numeric_class);
+                  progress_phase_name(progress.phase), progress.epoch, progress.updates, progress.numeric_class);
     progress_fini(&progress);
     return NERO_OK;
 }

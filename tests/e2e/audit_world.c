@@ -29,6 +29,7 @@ static int make(const struct fabricate_options *options)
 {
     struct nero_err err;
 
+    world.key_count = 0;
     if (temp_folder_make(world.folder, NULL) != 0) {
         return -1;
     }

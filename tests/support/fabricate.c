@@ -253,20 +253,30 @@ static void add_blob(struct chain *chain, struct slot *slot, const char *role,
     CHECK(chain_put_blob(chain, bytes_view_of(content, sizeof content), &blob->hash, err));
 }
 
+void fabricate_checkpoint(struct chain *chain, const struct hash *job, uint32_t units,
+                          struct slot *slot, struct bytes *body)
+{
+    struct progress progress = {.phase = PROGRESS_TRAIN,
+                                .units = units,
+                                .updates = units,
+                                .cursor = units,
+                                .seconds_used = units};
+
+    memcpy(progress.numeric_class, CLASS_NAME, sizeof CLASS_NAME);
+    bytes_init(body, PROGRESS_BYTES_MAX);
+    CHECK(progress_encode(&progress, body, err));
+    slot->kind = SLOT_CHECKPOINT;
+    slot->body = bytes_as_view(body);
+    add_blob(chain, slot, "state", job, 0x80 + units);
+}
+
 static void append_checkpoint(struct chain *chain, const struct hash *job, uint64_t token,
                               uint32_t units, const struct key_pair *runner)
 {
-    struct slot slot = {
-        .kind = SLOT_CHECKPOINT, .token = token, .nonce = token, .reason = SLOT_NOTICE};
-    struct progress progress = {
-        .phase = PROGRESS_TRAIN, .units = units, .updates = units, .cursor = units};
+    struct slot slot = {.token = token, .nonce = token, .reason = SLOT_NOTICE};
     struct bytes body;
 
-    memcpy(progress.numeric_class, CLASS_NAME, sizeof CLASS_NAME);
-    bytes_init(&body, PROGRESS_BYTES_MAX);
-    CHECK(progress_encode(&progress, &body, err));
-    slot.body = bytes_as_view(&body);
-    add_blob(chain, &slot, "state", job, 0x80 + units);
+    fabricate_checkpoint(chain, job, units, &slot, &body);
     CHECK(chain_append(chain, &slot, runner, NULL, err));
     bytes_fini(&body);
 }
@@ -327,17 +337,14 @@ static void make_outcome(const struct hash *job, const struct job_spec *spec, bo
     }
 }
 
-static void append_final(struct fabricate *fabricate, struct chain *chain, const struct hash *job,
-                         const struct job_spec *spec, uint64_t token, const struct key_pair *runner)
+void fabricate_final(const struct fabricate *fabricate, struct chain *chain, const struct hash *job,
+                     const struct job_spec *spec, const struct key_pair *runner, struct slot *slot,
+                     struct bytes *body)
 {
-    struct slot slot = {.kind = SLOT_FINAL, .token = token, .nonce = token, .reason = SLOT_END};
     struct result_provenance provenance = {.attempts = 1, .images_per_second = 100};
     struct result_outcome *outcome;
     struct result result;
-    const struct chain_entry *entry;
     struct bytes inner;
-    struct bytes body;
-    char key[LAYOUT_KEY_BYTES];
 
     result_init(&result);
     outcome = &result.outcome;
@@ -345,22 +352,37 @@ static void append_final(struct fabricate *fabricate, struct chain *chain, const
                  outcome);
     outcome->has_state = spec->kind != JOB_SCORE && outcome->ill == RESULT_WELL;
     if (outcome->has_state) {
-        add_blob(chain, &slot, "state", job, 2);
-        outcome->state = slot.blobs[slot.blob_count - 1].hash;
+        add_blob(chain, slot, "state", job, 2);
+        outcome->state = slot->blobs[slot->blob_count - 1].hash;
     }
-    add_blob(chain, &slot, "weights", job, 3);
-    outcome->weights = slot.blobs[slot.blob_count - 1].hash;
+    add_blob(chain, slot, "weights", job, 3);
+    outcome->weights = slot->blobs[slot->blob_count - 1].hash;
     memcpy(provenance.runner, runner->id.data, sizeof provenance.runner);
+    provenance.seconds_trained = (double)outcome->steps;
     bytes_init(&inner, RESULT_BYTES_MAX);
-    bytes_init(&body, RESULT_BYTES_MAX);
+    bytes_init(body, RESULT_BYTES_MAX);
     CHECK(result_outcome_encode(outcome, &inner, err));
-    CHECK(result_encode(bytes_as_view(&inner), &provenance, &body, err));
-    slot.body = bytes_as_view(&body);
+    CHECK(result_encode(bytes_as_view(&inner), &provenance, body, err));
+    slot->kind = SLOT_FINAL;
+    slot->reason = SLOT_END;
+    slot->body = bytes_as_view(body);
+    result_fini(&result);
+    bytes_fini(&inner);
+}
+
+static void append_final(const struct fabricate *fabricate, struct chain *chain,
+                         const struct hash *job, const struct job_spec *spec, uint64_t token,
+                         const struct key_pair *runner)
+{
+    struct slot slot = {.token = token, .nonce = token};
+    const struct chain_entry *entry;
+    struct bytes body;
+    char key[LAYOUT_KEY_BYTES];
+
+    fabricate_final(fabricate, chain, job, spec, runner, &slot, &body);
     CHECK(chain_append(chain, &slot, runner, &entry, err));
     layout_result(key, fabricate->name, job);
     CHECK(storage_put(fabricate->store, key, entry->stored, err));
-    result_fini(&result);
-    bytes_fini(&inner);
     bytes_fini(&body);
 }
 

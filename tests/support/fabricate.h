@@ -11,6 +11,7 @@
 #ifndef NERO_TESTS_FABRICATE_H
 #define NERO_TESTS_FABRICATE_H
 
+#include "nero/chain.h"
 #include "nero/storage.h"
 #include "nero/trust.h"
 
@@ -74,6 +75,15 @@ void fabricate_check(enum nero_status status, const struct nero_err *err, const 
 /* Sign and put a record as the run would, over whatever is there. */
 void fabricate_put(const struct fabricate *fabricate, const char *key, enum envelope_type type,
                    struct bytes_view payload, const struct key_pair *signer);
+
+/* Make `slot` a checkpoint after `units` updates, or the final one: its blobs are put, `body` is
+ * initialised and holds what the slot views. Token, nonce and a checkpoint's reason are the
+ * caller's. */
+void fabricate_checkpoint(struct chain *chain, const struct hash *job, uint32_t units,
+                          struct slot *slot, struct bytes *body);
+void fabricate_final(const struct fabricate *fabricate, struct chain *chain, const struct hash *job,
+                     const struct job_spec *spec, const struct key_pair *runner, struct slot *slot,
+                     struct bytes *body);
 
 /* Certify a key as a runner of the run. */
 void fabricate_certify(const struct fabricate *fabricate, const struct key_pair *key,

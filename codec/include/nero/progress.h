@@ -50,6 +50,8 @@ struct progress {
     struct result_epoch *curve; /* owned */
 };
 
+const char *progress_phase_name(enum progress_phase phase);
+
 void progress_init(struct progress *progress);
 void progress_fini(struct progress *progress);
 enum nero_status progress_copy(const struct progress *from, struct progress *out,

@@ -68,5 +68,6 @@ enum nero_status slot_decode(struct bytes_view bytes, struct slot *out, struct n
 
 bool slot_is_terminal(enum slot_kind kind);
 const char *slot_kind_name(enum slot_kind kind);
+const char *slot_reason_name(enum slot_reason reason); /* "" for 0 */
 
 #endif
