@@ -206,7 +206,8 @@ static enum nero_status text_progress(struct bytes_view body, FILE *out, struct 
         return err->status;
     }
     (void)fprintf(out, "%s, epoch %" PRIu32 ", %" PRIu64 " updates, numeric class %s\n",
-                  progress_phase_name(progress.phase), progress.epoch, progress.updates, progress.numeric_class);
+                  progress_phase_name(progress.phase), progress.epoch, progress.updates,
+                  progress.numeric_class);
     progress_fini(&progress);
     return NERO_OK;
 }

@@ -81,3 +81,20 @@ cmp "$work/calm.csv" "$work/stopped.csv" || fail "other outcomes after Ctrl-C an
 nero-sched audit "$work/data/nero/store" --root-key "$work/data/nero/keys/root.key.pub" \
   >"$work/audit.out" || fail "audit: $(cat "$work/audit.out")"
 echo "all audits clean"
+
+# ---- the story of each job ----
+# What the store tells of each is sound and has the attempts that the last runner counted; some were lost.
+lost=0
+for round in $(seq "$rounds"); do
+  nero-sched export "storm$round" --csv "$work/stories.csv" >>"$work/export.out" 2>&1 || fail "export"
+  while IFS=, read -r job attempts; do
+    nero-sched explain "$job" --run "storm$round" --json >"$work/story.out" ||
+      fail "the story of $job in storm$round"
+    read -r told silent < <(sed -E \
+      's/.*"totals":\{"attempts":([0-9]+),"preempted":[0-9]+,"lost":([0-9]+).*/\1 \2/' "$work/story.out")
+    [ "$told" -eq "$attempts" ] || fail "$job in storm$round: $told attempts, its result says $attempts"
+    lost=$((lost + silent))
+  done < <(awk -F, 'NR > 1 && $(NF - 3) != "" { print $11 "," $(NF - 3) }' "$work/stories.csv")
+done
+[ "$lost" -gt 0 ] || fail "no attempt was lost to the kills"
+echo "the stories of all jobs hold; $lost attempts were lost"

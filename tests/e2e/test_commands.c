@@ -291,6 +291,93 @@ static void test_commands__show_tells_what_does_not_hold(void **state)
     refuse(run("show"), 2, "--help", NULL);
 }
 
+/* ---- explain ---- */
+
+static void test_commands__explain_finds_the_job_that_is_meant(void **state)
+{
+    char prefix[16];
+    const char *id;
+    json_t *again;
+    json_t *root;
+
+    (void)state;
+    root = expect_json(run("explain 1.2 --store %s --json", world.run.url), 0);
+    id = json_string_value(json_object_get(root, "job"));
+    assert_true(json_is_true(json_object_get(root, "verified")));
+    assert_string_equal(json_string_value(json_object_get(root, "run")), "made-up");
+    (void)snprintf(prefix, sizeof prefix, "%.12s", id);
+    again = expect_json(run("explain %s --json --skip-blobs --run made-up --store %s --root-key %s",
+                            prefix, world.run.url, world.run.root_key),
+                        0);
+    assert_string_equal(json_string_value(json_object_get(again, "job")), id);
+    assert_true(json_is_true(json_object_get(again, "blobs_skipped")));
+    json_decref(again);
+    again = expect_json(run("explain %s --json --store %s", id, world.run.url), 0);
+    assert_string_equal(json_string_value(json_object_get(again, "job")), id);
+    json_decref(again);
+    expect(run("explain 0.1.2 --run made-up --store %s", world.run.url), 0, id,
+           "lineage 0, generation 1, slot 2", "attempt 1: claimed by runner", "\nverified: ", NULL);
+    json_decref(root);
+}
+
+/* Two of 16 jobs or more begin alike; no id of this store begins with as many zeros. */
+static void test_commands__explain_says_what_is_wrong_with_its_input(void **state)
+{
+    const char *url = world.run.url;
+    uint32_t begin[16] = {0};
+    uint32_t most = 0;
+    char digit[2] = "0";
+
+    (void)state;
+    for (uint32_t i = 0; i < world.key_count; i++) {
+        const char *spec = strstr(world.keys[i], "/spec/");
+
+        if (spec != NULL) {
+            begin[strtoul((char[2]){spec[strlen("/spec/")], 0}, NULL, 16)]++;
+        }
+    }
+    for (uint32_t i = 0; i < 16; i++) {
+        most = begin[i] > begin[most] ? i : most;
+    }
+    assert_true(begin[most] > 1);
+    digit[0] = "0123456789abcdef"[most];
+    refuse(run("explain %s --store %s", digit, url), 2, "begins the ids of", "in made-up, ", NULL);
+    refuse(run("explain 000000000000 --store %s", url), 2, "no job '000000000000'", "made-up",
+           NULL);
+    refuse(run("explain xyz --store %s", url), 2, "xyz", "GENERATION.SLOT", NULL);
+    refuse(run("explain 1.2.3.4 --store %s", url), 2, "1.2.3.4", NULL);
+    refuse(run("explain 1. --store %s", url), 2, "'1.'", NULL);
+    refuse(run("explain 7.0 --store %s", url), 2, "lineage 0 has no generation 7", NULL);
+    refuse(run("explain 1.99 --store %s", url), 2, "slots 0 to", NULL);
+    refuse(run("explain 1.1 --run nobody --store %s", url), 2, "nobody", NULL);
+    refuse(run("explain 1.1 --store %s --root-key nowhere.pub", url), 2, "--root-key", NULL);
+    refuse(run("explain --store %s", url), 2, "--help", NULL);
+}
+
+static void test_commands__explain_ends_with_1_where_it_does_not_hold(void **state)
+{
+    json_t *root = expect_json(run("explain 0.1 --store %s --json", world.run.url), 0);
+    char key[LAYOUT_KEY_BYTES];
+    struct bytes body;
+
+    (void)state;
+    (void)snprintf(key, sizeof key, "runs/made-up/job/%s/0000000000",
+                   json_string_value(json_object_get(root, "job")));
+    json_decref(root);
+    body = audit_world_read(key);
+    body.data[body.bytes - 1] ^= 1;
+    audit_world_write(key, bytes_as_view(&body));
+    expect(run("explain 0.1 --store %s", world.run.url), 1, "NOT verified", key, NULL);
+    root = expect_json(run("explain 0.1 --store %s --json", world.run.url), 1);
+    assert_true(json_is_false(json_object_get(root, "verified")));
+    assert_true(
+        json_is_false(json_object_get(json_array_get(json_object_get(root, "slots"), 0), "valid")));
+    json_decref(root);
+    body.data[body.bytes - 1] ^= 1;
+    audit_world_write(key, bytes_as_view(&body));
+    bytes_fini(&body);
+}
+
 /* ---- export ---- */
 
 static void test_commands__export_writes_whole_files_or_none(void **state)
@@ -571,6 +658,9 @@ int main(void)
         cmocka_unit_test(test_commands__show_tells_every_kind_of_object),
         cmocka_unit_test(test_commands__show_tells_a_run),
         cmocka_unit_test(test_commands__show_tells_what_does_not_hold),
+        cmocka_unit_test(test_commands__explain_finds_the_job_that_is_meant),
+        cmocka_unit_test(test_commands__explain_says_what_is_wrong_with_its_input),
+        cmocka_unit_test(test_commands__explain_ends_with_1_where_it_does_not_hold),
         cmocka_unit_test(test_commands__export_writes_whole_files_or_none),
         cmocka_unit_test(test_commands__export_keeps_its_columns),
         cmocka_unit_test(test_commands__export_leaves_nothing_half_made),
