@@ -140,6 +140,28 @@ static struct explain_attempt *attempt_of(struct explain *explain, const struct 
     return attempt;
 }
 
+static int64_t place_of_slot(const struct chain *chain, const struct hash *stored)
+{
+    const struct chain_entry *entry = chain_find(chain, stored);
+
+    for (uint64_t i = 0; entry != NULL && i < chain_count(chain); i++) {
+        if (chain_at(chain, i) == entry) {
+            return (int64_t)i;
+        }
+    }
+    return EXPLAIN_UNKNOWN_SLOT;
+}
+
+/* All slots of an attempt say it; it is told once. */
+static void note_restored(const struct chain *chain, const struct slot *slot,
+                          struct explain_event *event)
+{
+    event->has_restored_from = slot->has_restored_from;
+    if (slot->has_restored_from) {
+        event->restored_from = place_of_slot(chain, &slot->restored_from);
+    }
+}
+
 /* Only a training from scratch begins at nothing; others where what they continue has ended. */
 static void note_start(const struct explain *explain, struct explain_attempt *attempt,
                        const struct explain_event *event)
@@ -179,8 +201,8 @@ static enum explain_end end_by(const struct slot *slot)
     return EXPLAIN_SILENT;
 }
 
-static void tell_attempt(struct explain *explain, const struct chain_entry *entry,
-                         struct explain_event *event)
+static void tell_attempt(struct explain *explain, const struct chain *chain,
+                         const struct chain_entry *entry, struct explain_event *event)
 {
     struct explain_attempt *attempt = attempt_of(explain, entry);
     bool commits = entry->slot.kind == SLOT_CHECKPOINT || entry->slot.kind == SLOT_FINAL;
@@ -196,9 +218,11 @@ static void tell_attempt(struct explain *explain, const struct chain_entry *entr
         tell_result(event, entry->slot.body, attempt->numeric_class);
     }
     if (commits) {
-        if (!attempt->has_start) {
+        if (!attempt->committed) {
+            note_restored(chain, &entry->slot, event);
             note_start(explain, attempt, event);
         }
+        attempt->committed = true;
         attempt->reached = event->point;
     }
 }
@@ -214,18 +238,6 @@ static void tell_control(struct explain *explain, const struct slot *slot)
     }
 }
 
-static int64_t place_of_slot(const struct chain *chain, const struct hash *stored)
-{
-    const struct chain_entry *entry = chain_find(chain, stored);
-
-    for (uint64_t i = 0; entry != NULL && i < chain_count(chain); i++) {
-        if (chain_at(chain, i) == entry) {
-            return (int64_t)i;
-        }
-    }
-    return EXPLAIN_UNKNOWN_SLOT;
-}
-
 static void tell_valid(struct explain *explain, const struct chain *chain,
                        const struct chain_entry *entry, struct explain_event *event)
 {
@@ -235,10 +247,6 @@ static void tell_valid(struct explain *explain, const struct chain *chain,
     event->by_scheduler = entry->by_scheduler;
     event->wall_ms = slot->wall_ms;
     event->reason = slot->reason;
-    event->has_restored_from = slot->has_restored_from;
-    if (slot->has_restored_from) {
-        event->restored_from = place_of_slot(chain, &slot->restored_from);
-    }
     memcpy(event->text, slot->text, sizeof event->text);
     for (uint32_t i = 0; i < slot->blob_count; i++) {
         event->bytes += slot->blobs[i].bytes;
@@ -246,7 +254,7 @@ static void tell_valid(struct explain *explain, const struct chain *chain,
     if (entry->by_scheduler) {
         tell_control(explain, slot);
     } else {
-        tell_attempt(explain, entry, event);
+        tell_attempt(explain, chain, entry, event);
     }
 }
 

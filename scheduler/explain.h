@@ -46,7 +46,8 @@ struct explain_attempt {
     uint64_t last_slot;
     int64_t idle_ms; /* from the last slot of the attempt before it; 0 for the first */
     char numeric_class[JOB_CLASS_BYTES]; /* "": it committed nothing */
-    bool has_start;                      /* it committed something, and where it began is known */
+    bool committed;
+    bool has_start; /* it committed something, and where it began is known */
     struct explain_point start;
     struct explain_point reached; /* has_start: by its last commit */
     struct explain_point redone;  /* of what earlier attempts had committed */
@@ -70,7 +71,7 @@ struct explain_event {
     int64_t wall_ms;
     int64_t since_ms; /* since the valid slot before it; 0 for the first */
     uint64_t since_slot;
-    bool has_restored_from;        /* told by the first slot after a takeover */
+    bool has_restored_from;        /* of an attempt's first commit */
     int64_t restored_from;         /* EXPLAIN_UNKNOWN_SLOT: damaged since */
     enum slot_reason reason;       /* checkpoint */
     char text[SLOT_TEXT_BYTES];    /* failed, cancelled, reopened */

@@ -114,6 +114,16 @@ static void print_final(const struct explain_event *event, FILE *out)
                   outcome->count, 100 * result_adversarial_accuracy(outcome), outcome->kept);
 }
 
+static void print_checkpoint(const struct explain_event *event, FILE *out)
+{
+    (void)fprintf(out, "checkpoint (%s): update %" PRIu64 ", ", slot_reason_name(event->reason),
+                  event->point.updates);
+    if (event->phase == PROGRESS_TRAIN || event->phase == PROGRESS_CONTROL) {
+        (void)fprintf(out, "epoch %" PRIu32 ", ", event->epoch + 1);
+    }
+    (void)fprintf(out, "%s; %" PRIu64 " bytes", progress_phase_name(event->phase), event->bytes);
+}
+
 static void print_commit(const struct explain *explain, const struct explain_event *event,
                          FILE *out)
 {
@@ -122,10 +132,7 @@ static void print_commit(const struct explain *explain, const struct explain_eve
     (void)fprintf(out, "  ");
     switch (event->kind) {
     case SLOT_CHECKPOINT:
-        (void)fprintf(
-            out, "checkpoint (%s): update %" PRIu64 ", epoch %" PRIu32 ", %s; %" PRIu64 " bytes",
-            slot_reason_name(event->reason), event->point.updates, event->epoch + 1,
-            progress_phase_name(event->phase), event->bytes);
+        print_checkpoint(event, out);
         break;
     case SLOT_FINAL:
         print_final(event, out);

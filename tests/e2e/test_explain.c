@@ -250,7 +250,7 @@ static void test_explain__tells_a_kill_a_preemption_and_damage(void **state)
         "began from slot 1; 10.0 s after slot 7\n"
         "   +2 m 20 s  slot 9    final: stopped by %s, %s; %" PRIu64 " updates in %" PRIu32
         " epochs; C %.2f %% (%" PRIu32 " of %" PRIu32 "), A %.2f %% (%" PRIu32
-        " of them); began from slot 1; 10.0 s after slot 8\n"
+        " of them); 10.0 s after slot 8\n"
         "  attempts 4: 1 preempted, 2 lost, 0 failed; 4 checkpoints, 1 slots that do not count\n"
         "  trained %.1f s as committed, of it 2.0 s (2 updates) done again\n"
         "  at most 1 m 15 s lost after the last slots of lost attempts; waited 10.0 s after other "
