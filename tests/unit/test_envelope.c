@@ -222,15 +222,16 @@ static int write_golden_file(void)
 {
     FILE *file = fopen(golden_path, "wb");
     struct bytes made;
-    size_t written;
+    bool whole;
 
     if (file == NULL || sodium_init() < 0) {
         perror(golden_path);
         return 1;
     }
     seal_golden(&made);
-    written = fwrite(made.data, 1, made.bytes, file);
-    return fclose(file) == 0 && written == made.bytes ? 0 : 1;
+    whole = fwrite(made.data, 1, made.bytes, file) == made.bytes;
+    bytes_fini(&made);
+    return fclose(file) == 0 && whole ? 0 : 1;
 }
 
 static int envelope_setup(void **state)
