@@ -71,6 +71,11 @@ bool err_is_retryable(enum nero_status status)
     return status == NERO_UNKNOWN || status == NERO_UNAVAILABLE || status == NERO_TIMEOUT;
 }
 
+bool err_is_outage(enum nero_status status)
+{
+    return err_is_retryable(status) || status == NERO_NO_SPACE;
+}
+
 enum err_exit err_exit_code(enum nero_status status)
 {
     switch (status) {

@@ -42,7 +42,7 @@ bool runner_job_finish_as(struct runner_job *job, enum runner_job_end end, const
 
 bool runner_job_again(struct runner_job *job, const char *what, const struct nero_err *err)
 {
-    if (!err_is_retryable(err->status)) {
+    if (!err_is_outage(err->status)) {
         return false;
     }
     if (runner_notice_stopping(job->env->notice)) {
@@ -192,7 +192,7 @@ static void tell_redis(struct runner_job *job)
     runner_backoff_reset(&job->backoff);
     while (tell_once(job, &err) != NERO_OK) {
         bool stopping = runner_notice_stopping(job->env->notice);
-        bool retry = err_is_retryable(err.status);
+        bool retry = err_is_outage(err.status);
         int64_t left_ms = stopping ? TELL_STOPPING_MS : TELL_MS;
 
         left_ms -= (clock_mono_ns(clock) - start_ns) / 1000000;

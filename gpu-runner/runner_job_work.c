@@ -294,13 +294,8 @@ static enum nero_status commit_final(struct runner_job *job, struct bytes_view s
     return NERO_OK;
 }
 
-/* Statuses of the final commit that only patience or an operator can mend. */
-static bool may_pass(enum nero_status status)
-{
-    return status == NERO_NO_SPACE || status == NERO_DENIED;
-}
-
-/* The work is done and paid for: wait for the store as long as nobody asks to stop. */
+/* The work is done and paid for: wait for the store as long as nobody asks to stop, also for an
+ * operator who mends a policy. */
 static bool commit_final_patiently(struct runner_job *job, struct bytes_view state,
                                    struct bytes_view weights, struct bytes_view body)
 {
@@ -308,7 +303,7 @@ static bool commit_final_patiently(struct runner_job *job, struct bytes_view sta
 
     runner_backoff_reset(&job->backoff);
     while (commit_final(job, state, weights, body, &err) != NERO_OK) {
-        if (may_pass(err.status)) {
+        if (err.status == NERO_DENIED) {
             err.status = NERO_UNAVAILABLE;
         }
         if (!runner_job_again(job, "commit the result", &err)) {

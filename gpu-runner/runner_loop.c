@@ -76,7 +76,7 @@ static enum nero_status stopped(struct loop *loop, struct nero_err *err)
 /* After a failure at start: may it be tried again? Sleeps. */
 static bool start_again(struct loop *loop, int64_t start_ns, const char *what, struct nero_err *err)
 {
-    if (!err_is_retryable(err->status) ||
+    if (!err_is_outage(err->status) ||
         clock_mono_ns(loop->clock) - start_ns > (int64_t)LOOP_START_MS * 1000000) {
         return false;
     }
@@ -464,7 +464,7 @@ static bool survive(struct loop *loop, struct nero_err *err)
 {
     int64_t now_ns = clock_mono_ns(loop->clock);
 
-    if (!err_is_retryable(err->status)) {
+    if (!err_is_outage(err->status)) {
         return false;
     }
     if (loop->outage_ns == 0) {

@@ -10,6 +10,7 @@
 #include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,6 +23,7 @@ enum {
     STOP_MS = 5000,   /* from SIGTERM to SIGKILL */
     LOCK_MS = 1500,   /* for the server of a process just killed to die too */
     POLL_MS = 20,
+    ROOM_BYTES_MIN = 1 << 20, /* less is a full disk */
     PATH_BYTES = 768
 };
 
@@ -229,6 +231,18 @@ static void kill_and_wait(struct redis_child *child)
     }
 }
 
+/* It ended by itself: most likely what it wrote had no room. */
+static enum nero_status ended_at_once(const struct redis_child *child, struct nero_err *err)
+{
+    struct statvfs disk;
+    bool full = fstatvfs(child->lock_fd, &disk) == 0 &&
+                disk.f_bavail < ROOM_BYTES_MIN / (disk.f_frsize > 0 ? disk.f_frsize : 1);
+
+    return err_set(err, full ? NERO_NO_SPACE : NERO_UNAVAILABLE, 0,
+                   "redis-server ended at once%s: see %s/redis.log", full ? " on a full disk" : "",
+                   child->folder);
+}
+
 static enum nero_status wait_for_ping(struct redis_child *child, struct nero_err *err)
 {
     const struct clock_source *clock = clock_system();
@@ -243,8 +257,7 @@ static enum nero_status wait_for_ping(struct redis_child *child, struct nero_err
     while (queue_conn_ping(&conn, &last) != NERO_OK) {
         queue_conn_close(&conn);
         if (has_ended(child)) {
-            return err_set(err, NERO_UNAVAILABLE, 0, "redis-server ended at once: see %s/redis.log",
-                           child->folder);
+            return ended_at_once(child, err);
         }
         if (clock_seconds_since(clock, start) * 1000.0 > START_MS) {
             kill_and_wait(child);

@@ -13,11 +13,17 @@
 #include "cli.h"
 #include "inbox.h"
 #include "join_tokens.h"
+#include "outage.h"
 #include "run_list.h"
 #include "served.h"
 #include "stop.h"
 
-enum { SERVE_ROUND_MS = 250, SERVE_DISCOVER_MS = 2000, SERVE_STANDBY_MS = 500 };
+enum {
+    SERVE_ROUND_MS = 250,
+    SERVE_DISCOVER_MS = 2000,
+    SERVE_STANDBY_MS = 500,
+    SERVE_REST_MS_MAX = 30000 /* after many failures in a row */
+};
 
 enum serve_state {
     SERVE_STANDING_BY = 1, /* another leads it, or nobody has been asked yet */
@@ -30,6 +36,7 @@ struct serve_run {
     enum serve_state state;
     bool told;             /* that another leads it */
     int64_t asked_ns;      /* last look whether somebody leads it */
+    struct outage outage;  /* of what is needed to lead it */
     struct served *served; /* heap: its addresses are borrowed by the search */
 };
 
@@ -43,6 +50,7 @@ struct serve {
     uint32_t count;
     struct serve_run *runs;
     struct join_tokens tokens;
+    struct outage outage; /* of the store's list of runs */
 };
 
 static bool knows(const struct serve *serve, const char *name)
@@ -105,15 +113,21 @@ static void stand_by(struct serve_run *run, const char *why)
     run->told = true;
 }
 
+/* What comes back, also when an operator has to mend it: a disk, a policy, a password. */
+static bool is_waited_for(enum nero_status status)
+{
+    return err_is_outage(status) || status == NERO_DENIED;
+}
+
 /* What becomes of a run that cannot be served now: others go on with theirs. */
 static void give_up(struct serve_run *run, const struct nero_err *err)
 {
     if (err->status == NERO_STALE) {
         run->told = false;
         stand_by(run, err->message);
-    } else if (err_is_retryable(err->status)) {
-        log_line(LOG_WARN, "serve.waiting", &(struct log_context){.run = run->name}, "%s",
-                 err->message);
+    } else if (is_waited_for(err->status)) {
+        run->state = SERVE_STANDING_BY;
+        outage_goes_on(&run->outage, SERVE_REST_MS_MAX, "serve.waiting", run->name, err);
     } else {
         log_failure("serve.left_alone", &(struct log_context){.run = run->name}, err);
         run->state = SERVE_SETTLED;
@@ -131,8 +145,9 @@ static void ask_run(struct serve *serve, struct serve_run *run)
     struct nero_err err;
     bool alive;
 
-    if (run->asked_ns != 0 &&
-        clock_seconds_since(clock_system(), run->asked_ns) * 1000 < SERVE_STANDBY_MS) {
+    if (outage_rests(&run->outage) ||
+        (run->asked_ns != 0 &&
+         clock_seconds_since(clock_system(), run->asked_ns) * 1000 < SERVE_STANDBY_MS)) {
         return;
     }
     run->asked_ns = clock_mono_ns(clock_system());
@@ -141,6 +156,7 @@ static void ask_run(struct serve *serve, struct serve_run *run)
         return;
     }
     if (alive) {
+        outage_is_over(&run->outage, "serve.back", run->name);
         (void)snprintf(why, sizeof why, "led by %s; standing by", leader);
         stand_by(run, why);
         return;
@@ -185,6 +201,7 @@ static void tick_run(struct serve *serve, struct serve_run *run)
         give_up(run, &err);
         return;
     }
+    outage_is_over(&run->outage, "serve.back", run->name);
     enrol(serve, run);
     if (search_finished(run->served->search)) {
         log_line(LOG_INFO, "serve.finished", &(struct log_context){.run = run->name}, "run done");
@@ -212,28 +229,41 @@ static bool serve_round(struct serve *serve)
     return idle;
 }
 
-static enum nero_status serve_loop(struct serve *serve, bool until_idle, struct nero_err *err)
+/* Look for new runs now and then; an outage is waited out. */
+static enum nero_status look_for_runs(struct serve *serve, int64_t *discovered_ns,
+                                      struct nero_err *err)
 {
     const struct clock_source *clock = clock_system();
+    enum nero_status status;
+
+    if (outage_rests(&serve->outage) ||
+        (*discovered_ns != 0 &&
+         clock_seconds_since(clock, *discovered_ns) * 1000 < SERVE_DISCOVER_MS)) {
+        return NERO_OK;
+    }
+    *discovered_ns = clock_mono_ns(clock);
+    status = discover(serve, err);
+    if (status == NERO_OK) {
+        outage_is_over(&serve->outage, "serve.back", NULL);
+    } else if (is_waited_for(status)) {
+        outage_goes_on(&serve->outage, SERVE_REST_MS_MAX, "serve.waiting", NULL, err);
+        return NERO_OK;
+    }
+    return status;
+}
+
+static enum nero_status serve_loop(struct serve *serve, bool until_idle, struct nero_err *err)
+{
     int64_t discovered_ns = 0;
 
     while (!stop_requested()) {
-        if (discovered_ns == 0 ||
-            clock_seconds_since(clock, discovered_ns) * 1000 >= SERVE_DISCOVER_MS) {
-            enum nero_status status = discover(serve, err);
-
-            if (status != NERO_OK && !err_is_retryable(status)) {
-                return status;
-            }
-            if (status != NERO_OK) {
-                log_line(LOG_WARN, "serve.waiting", NULL, "%s", err->message);
-            }
-            discovered_ns = clock_mono_ns(clock);
+        if (look_for_runs(serve, &discovered_ns, err) != NERO_OK) {
+            return err->status;
         }
         if (serve_round(serve) && until_idle) {
             return NERO_OK;
         }
-        clock_sleep_ms(clock, SERVE_ROUND_MS);
+        clock_sleep_ms(clock_system(), SERVE_ROUND_MS);
     }
     return err_set(err, NERO_CANCELLED, 0, "stopped on request; start it again to go on");
 }

@@ -114,8 +114,8 @@ enum nero_status inbox_take(struct storage *store, const struct key_pair *root, 
         status = make_run(store, key, root, err);
         if (status == NERO_OK) {
             (*made)++;
-        } else if (err_is_retryable(status)) {
-            break;
+        } else if (err_is_outage(status)) {
+            break; /* what is not taken stays there */
         } else {
             log_failure("inbox.refused", NULL, err);
         }

@@ -19,7 +19,6 @@
 #include "nero/log.h"
 
 enum {
-    LOCAL_QUICK_MS = 3000, /* a runner that dies sooner did not get to work */
     LOCAL_QUICK_DEATHS_MAX = 5,
     LOCAL_BEAT_MS = 1000, /* often enough for live lines */
     LOCAL_ARGUMENTS_MAX = 32
@@ -168,6 +167,7 @@ static enum nero_status start_runner(struct local *local, uint32_t number, struc
         return err_set(err, err_from_errno(errno), errno, "start a runner: %s", strerror(errno));
     }
     runner->pid = pid;
+    runner->unserved = false;
     runner->socket = pair[0];
     runner->started_ns = clock_mono_ns(clock_system());
     return NERO_OK;
@@ -203,9 +203,9 @@ static void forget_runner(struct local_runner *runner)
     runner->pid = 0;
 }
 
-/* A runner ended: tell why, and start another unless it keeps dying at once. */
-static enum nero_status replace_runner(struct local *local, uint32_t number, int wait_status,
-                                       struct nero_err *err)
+/* A runner ended: tell why. One that keeps dying at once by its own fault is an error. */
+static enum nero_status bury_runner(struct local *local, uint32_t number, int wait_status,
+                                    struct nero_err *err)
 {
     struct local_runner *runner = &local->runners[number];
     double lived = clock_seconds_since(clock_system(), runner->started_ns);
@@ -219,6 +219,9 @@ static enum nero_status replace_runner(struct local *local, uint32_t number, int
         return err_set(err, NERO_NOT_FOUND, 0,
                        "nero-runner is neither beside this program nor in PATH");
     }
+    if (runner->unserved) {
+        return NERO_OK;
+    }
     runner->quick_deaths = lived * 1000 < LOCAL_QUICK_MS ? runner->quick_deaths + 1 : 0;
     if (runner->quick_deaths >= LOCAL_QUICK_DEATHS_MAX) {
         return err_set(err, NERO_UNAVAILABLE, 0,
@@ -226,24 +229,40 @@ static enum nero_status replace_runner(struct local *local, uint32_t number, int
                        "%s/runner-%" PRIu32 ".log",
                        number, LOCAL_QUICK_DEATHS_MAX, local->options.log_folder, number);
     }
-    return start_runner(local, number, err);
+    return NERO_OK;
+}
+
+/* At once, unless an outage ended the last one before it had begun. */
+static bool may_start(const struct local_runner *runner)
+{
+    return runner->pid == 0 &&
+           (!runner->unserved ||
+            clock_seconds_since(clock_system(), runner->started_ns) * 1000 >= LOCAL_QUICK_MS);
+}
+
+static void answer_enrolment(struct local_runner *runner, const struct enrol_issuer *issuer)
+{
+    struct nero_err err;
+
+    if (enrol_answer_fd(issuer, runner->socket, &err) != NERO_OK) {
+        log_failure("enrol.failed", &(struct log_context){.run = issuer->run}, &err);
+        runner->unserved = err_is_outage(err.status);
+        (void)shutdown(runner->socket, SHUT_RDWR);
+    }
 }
 
 enum nero_status local_tend(struct local *local, const struct enrol_issuer *issuer,
                             uint32_t wait_ms, struct nero_err *err)
 {
     struct pollfd fds[LOCAL_RUNNERS_MAX];
-    struct nero_err enrol_err;
 
     for (uint32_t i = 0; i < local->options.runners; i++) {
         fds[i] = (struct pollfd){.fd = local->runners[i].socket, .events = POLLIN};
     }
     (void)poll(fds, local->options.runners, (int)wait_ms);
     for (uint32_t i = 0; i < local->options.runners; i++) {
-        if (local->runners[i].socket >= 0 && (fds[i].revents & (POLLIN | POLLHUP)) == POLLIN &&
-            enrol_answer_fd(issuer, local->runners[i].socket, &enrol_err) != NERO_OK) {
-            log_failure("enrol.failed", NULL, &enrol_err);
-            (void)shutdown(local->runners[i].socket, SHUT_RDWR);
+        if (local->runners[i].socket >= 0 && (fds[i].revents & (POLLIN | POLLHUP)) == POLLIN) {
+            answer_enrolment(&local->runners[i], issuer);
         }
     }
     for (uint32_t i = 0; i < local->options.runners; i++) {
@@ -251,7 +270,10 @@ enum nero_status local_tend(struct local *local, const struct enrol_issuer *issu
 
         if (local->runners[i].pid > 0 &&
             waitpid(local->runners[i].pid, &wait_status, WNOHANG) == local->runners[i].pid &&
-            replace_runner(local, i, wait_status, err) != NERO_OK) {
+            bury_runner(local, i, wait_status, err) != NERO_OK) {
+            return err->status;
+        }
+        if (may_start(&local->runners[i]) && start_runner(local, i, err) != NERO_OK) {
             return err->status;
         }
     }

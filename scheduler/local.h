@@ -17,16 +17,18 @@
 
 enum {
     LOCAL_PATH_BYTES = 1024,
+    LOCAL_QUICK_MS = 3000, /* a runner that dies sooner did not get to work */
     LOCAL_RUNNERS_MAX = 64,
     LOCAL_SHARDS_MAX = 256 /* nero-runner's */
 };
 
 /* A runner process of ours. */
 struct local_runner {
-    pid_t pid;  /* 0: none */
+    pid_t pid;  /* 0: none, it is started again LOCAL_QUICK_MS after the last start */
     int socket; /* our end, for enrolment; -1: closed */
     int64_t started_ns;
     uint32_t quick_deaths; /* in a row, within LOCAL_QUICK_MS of their start */
+    bool unserved;         /* an outage kept it from its certificate: not its fault */
 };
 
 struct local_options {

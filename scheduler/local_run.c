@@ -8,18 +8,21 @@
 #include "nero/log.h"
 
 #include "live.h"
+#include "outage.h"
 #include "served.h"
 #include "stop.h"
 
 enum {
     LOCAL_RUN_TEND_MS = 100,
     LOCAL_RUN_TICK_MS = 250,
+    LOCAL_RUN_REST_MS_MAX = 2500,
     LOCAL_RUN_STOP_MS = 20000 /* for the runners' last checkpoints */
 };
 
 /* All that is open while a run is served; closed in reverse order. */
 struct local_run_state {
     struct redis_child *redis;
+    struct outage redis_outage; /* it cannot be started */
     struct queue *queue;
     struct served served;
     bool serving;
@@ -70,6 +73,29 @@ static enum nero_status start(struct local_run_state *state, struct storage *sto
     return local_start(&state->local, &local, err);
 }
 
+/* A private Redis that died is started again; where the disk is full, once there is room. */
+static enum nero_status tend_redis(struct local_run_state *state, struct nero_err *err)
+{
+    const char *run = state->served.run;
+    bool restarted = false;
+    enum nero_status status;
+
+    if (state->redis == NULL || outage_rests(&state->redis_outage)) {
+        return NERO_OK;
+    }
+    status = redis_child_check(state->redis, &restarted, err);
+    if (status == NERO_NO_SPACE) {
+        outage_goes_on(&state->redis_outage, LOCAL_RUN_REST_MS_MAX, "redis.waiting", run, err);
+        return NERO_OK;
+    }
+    if (restarted) {
+        log_line(LOG_WARN, "redis.restarted", &(struct log_context){.run = run},
+                 "its server had died");
+        outage_is_over(&state->redis_outage, "redis.back", run);
+    }
+    return status;
+}
+
 static enum nero_status loop(struct local_run_state *state, struct nero_err *err)
 {
     const struct clock_source *clock = clock_system();
@@ -77,21 +103,16 @@ static enum nero_status loop(struct local_run_state *state, struct nero_err *err
 
     while (!search_finished(state->served.search)) {
         struct enrol_issuer issuer = served_issuer(&state->served);
-        bool restarted = false;
 
         if (stop_requested()) {
             return err_set(err, NERO_CANCELLED, 0, "stopped on request");
         }
         if (local_tend(&state->local, &issuer, LOCAL_RUN_TEND_MS, err) != NERO_OK ||
-            (state->redis != NULL && redis_child_check(state->redis, &restarted, err) != NERO_OK)) {
+            tend_redis(state, err) != NERO_OK) {
             return err->status;
         }
         if (state->local.options.runners == 0) {
             clock_sleep_ms(clock, LOCAL_RUN_TEND_MS);
-        }
-        if (restarted) {
-            log_line(LOG_WARN, "redis.restarted", &(struct log_context){.run = state->served.run},
-                     "its server had died");
         }
         if (clock_seconds_since(clock, ticked_ns) * 1000 >= LOCAL_RUN_TICK_MS) {
             if (served_tick(&state->served, err) != NERO_OK) {

@@ -11,7 +11,8 @@
 
 enum {
     SERVED_CHECK_MS_MAX = 1000,
-    SERVED_SIGNS_OF_LIFE = 4 /* at least so many before those that stand by take over */
+    SERVED_SIGNS_OF_LIFE = 4, /* at least so many before those that stand by take over */
+    SERVED_REST_MS_MAX = 2500
 };
 
 struct served_options served_defaults(void)
@@ -95,20 +96,30 @@ static enum nero_status check(struct served *served, struct nero_err *err)
     return status;
 }
 
+/* Within `max_ms` and within the time of a sign of life. */
+static uint32_t bounded_ms(const struct served *served, uint32_t max_ms)
+{
+    uint32_t sign_ms = served->lead.alive_ms / SERVED_SIGNS_OF_LIFE;
+
+    return sign_ms < max_ms ? sign_ms : max_ms;
+}
+
 static bool is_check_due(const struct served *served)
 {
-    uint32_t check_ms = served->lead.alive_ms / SERVED_SIGNS_OF_LIFE;
-
-    check_ms = check_ms < SERVED_CHECK_MS_MAX ? check_ms : SERVED_CHECK_MS_MAX;
     return served->checked_ns == 0 ||
-           clock_seconds_since(clock_system(), served->checked_ns) * 1000 >= check_ms;
+           clock_seconds_since(clock_system(), served->checked_ns) * 1000 >=
+               bounded_ms(served, SERVED_CHECK_MS_MAX);
 }
 
 enum nero_status served_tick(struct served *served, struct nero_err *err)
 {
     uint64_t epoch = served->lead.epoch;
-    enum nero_status status = is_check_due(served) ? check(served, err) : NERO_OK;
+    enum nero_status status;
 
+    if (outage_rests(&served->outage)) {
+        return NERO_OK;
+    }
+    status = is_check_due(served) ? check(served, err) : NERO_OK;
     if (status == NERO_OK) {
         epoch = served->lead.epoch;
         status = search_tick(served->search, err);
@@ -125,9 +136,11 @@ enum nero_status served_tick(struct served *served, struct nero_err *err)
             status = err->status = NERO_UNAVAILABLE;
         }
     }
-    if (status != NERO_OK && err_is_retryable(status)) {
-        log_line(LOG_WARN, "serve.waiting", &(struct log_context){.run = served->run},
-                 "status=%s %s", err_status_name(status), err->message);
+    if (status == NERO_OK) {
+        outage_is_over(&served->outage, "serve.back", served->run);
+    } else if (err_is_outage(status)) {
+        outage_goes_on(&served->outage, bounded_ms(served, SERVED_REST_MS_MAX), "serve.waiting",
+                       served->run, err);
         served->checked_ns = 0; /* look for a restarted Redis first */
         return NERO_OK;
     }

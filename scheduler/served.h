@@ -12,6 +12,7 @@
 #include "nero/storage.h"
 
 #include "lead.h"
+#include "outage.h"
 #include "search.h"
 
 struct served_options {
@@ -29,8 +30,9 @@ struct served {
     struct lead lead;
     struct search *search;
     int64_t checked_ns; /* last look at leadership and leases */
-    bool must_meet;     /* Redis lost its memory: what it knows has to be found out */
-    bool paused;        /* as Redis last told: told to it again when it forgets */
+    struct outage outage;
+    bool must_meet; /* Redis lost its memory: what it knows has to be found out */
+    bool paused;    /* as Redis last told: told to it again when it forgets */
     uint32_t limit;
 };
 
@@ -42,8 +44,10 @@ enum nero_status served_open(struct served *served, struct storage *store, struc
 void served_close(struct served *served);
 
 /*
- * One round: leadership and leases now and then, the search always. A store or Redis that does not
- * answer is told and tried again by the next round (ok); stale, corrupt and the like are returned.
+ * One round: leadership and leases now and then, the search always. An outage (a store or Redis
+ * that does not answer or has no room) is told and waited out (ok): the rounds of an ever longer
+ * time, which others do not take for the leader's end, do nothing. Stale, corrupt and the like are
+ * returned.
  */
 enum nero_status served_tick(struct served *served, struct nero_err *err);
 

@@ -39,6 +39,7 @@ static struct {
     uint32_t redis_error_percent;
     uint32_t slow_percent;
     int64_t store_away_until_ns;
+    int64_t store_full_until_ns;
     int64_t redis_skew_ms;
     int64_t stop_ns;
 } plan;
@@ -69,6 +70,7 @@ const char *sim_point_name(enum sim_point point)
         "stopped at any moment",
         "Redis comes back as it was",
         "orders of an operator",
+        "store full",
     };
 
     return names[point];
@@ -154,7 +156,8 @@ bool sim_fault_loses_answer(enum sim_point point)
 
 bool sim_sweep_parse(const char *name, enum sim_sweep *out)
 {
-    static const char *const names[] = {"none", "runner", "scheduler", "answer", "away", "empty"};
+    static const char *const names[] = {"none", "runner", "scheduler", "answer",
+                                        "away", "empty",  "full"};
 
     for (size_t i = 1; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(name, names[i]) == 0) {
@@ -177,7 +180,7 @@ bool sim_fault_swept(void)
 }
 
 /* Count the call, if it is one of those swept over, and do to it what is to be done. */
-static void sweep(bool to_store, struct sim_fault_call *call)
+static void sweep(bool to_store, bool writes, struct sim_fault_call *call)
 {
     const struct sim_run_actor *actor = fiber_self()->user;
 
@@ -186,6 +189,7 @@ static void sweep(bool to_store, struct sim_fault_call *call)
                   (plan.sweep == SIM_SWEEP_RUNNER && actor != NULL && !by_scheduler) ||
                   (plan.sweep == SIM_SWEEP_SCHEDULER && by_scheduler) ||
                   (plan.sweep == SIM_SWEEP_AWAY && to_store) ||
+                  (plan.sweep == SIM_SWEEP_FULL && to_store && writes) ||
                   (plan.sweep == SIM_SWEEP_EMPTY && by_scheduler && !to_store);
 
     if (!counts || ++plan.sweep_calls != plan.sweep_at) {
@@ -196,6 +200,8 @@ static void sweep(bool to_store, struct sim_fault_call *call)
         call->unheard = true;
     } else if (plan.sweep == SIM_SWEEP_AWAY) {
         plan.store_away_until_ns = fiber_now_ns() + SWEEP_AWAY_S * SECOND_NS;
+    } else if (plan.sweep == SIM_SWEEP_FULL) {
+        plan.store_full_until_ns = fiber_now_ns() + SWEEP_AWAY_S * SECOND_NS;
     } else if (plan.sweep == SIM_SWEEP_EMPTY) {
         sim_redis_empty(false);
     } else {
@@ -221,14 +227,15 @@ static struct sim_fault_call call_of(uint32_t error_percent, int64_t usual_ns)
     return call;
 }
 
-struct sim_fault_call sim_fault_store(void)
+struct sim_fault_call sim_fault_store(bool writes)
 {
     struct sim_fault_call call = call_of(plan.store_error_percent, 15 * MS_NS);
     const struct sim_run_actor *actor = fiber_self()->user;
 
-    sweep(true, &call);
+    sweep(true, writes, &call);
     call.refused = call.refused || fiber_now_ns() < plan.store_away_until_ns ||
                    (actor != NULL && fiber_now_ns() < actor->store_cut_until_ns);
+    call.full = writes && fiber_now_ns() < plan.store_full_until_ns;
     return call;
 }
 
@@ -237,7 +244,7 @@ struct sim_fault_call sim_fault_redis(void)
     struct sim_fault_call call = call_of(plan.redis_error_percent, 2 * MS_NS);
     const struct sim_run_actor *actor = fiber_self()->user;
 
-    sweep(false, &call);
+    sweep(false, false, &call);
     call.refused = call.refused || (actor != NULL && fiber_now_ns() < actor->redis_cut_until_ns);
     return call;
 }
@@ -295,6 +302,9 @@ static void happen(enum sim_point point)
         break;
     case SIM_POINT_STORE_AWAY:
         plan.store_away_until_ns = fiber_now_ns() + (int64_t)fiber_draw(60) * SECOND_NS;
+        break;
+    case SIM_POINT_FULL:
+        plan.store_full_until_ns = fiber_now_ns() + (int64_t)fiber_draw(60) * SECOND_NS;
         break;
     case SIM_POINT_RUNNER:
         kill_actor(sim_run_any(false));

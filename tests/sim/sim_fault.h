@@ -37,14 +37,16 @@ enum sim_point {
     SIM_POINT_STOPPED = 20,    /* a process is stopped for a while at any moment */
     SIM_POINT_REDIS_BACK = 21, /* Redis is killed and comes back as it was a while ago */
     SIM_POINT_OPERATOR = 22,   /* a person pauses, limits, drains, wants checkpoints */
-    SIM_POINT_ALL = 23
+    SIM_POINT_FULL = 23,       /* the store reads, but has no room */
+    SIM_POINT_ALL = 24
 };
 const char *sim_point_name(enum sim_point point);
 
 /*
  * Besides, one fault at one call, for sweeps over all of them: the `at`-th call to store or Redis
  * of a runner (or a scheduler) takes effect and its sender dies; the answer of the at-th call is
- * lost; the store is away for a minute from the at-th call to it on.
+ * lost; the store is away for a minute from the at-th call to it on, or full
+ * from the at-th write on.
  */
 enum sim_sweep {
     SIM_SWEEP_NONE = 0,
@@ -52,7 +54,8 @@ enum sim_sweep {
     SIM_SWEEP_SCHEDULER,
     SIM_SWEEP_ANSWER,
     SIM_SWEEP_AWAY,
-    SIM_SWEEP_EMPTY
+    SIM_SWEEP_EMPTY,
+    SIM_SWEEP_FULL
 };
 bool sim_sweep_parse(const char *name, enum sim_sweep *out);
 void sim_fault_sweep(enum sim_sweep sweep, uint64_t at);
@@ -72,9 +75,10 @@ struct sim_fault_call {
     bool refused; /* nothing is sent */
     bool unheard; /* it takes effect, the answer is lost */
     bool fatal;   /* it takes effect, and the sender dies */
+    bool full;    /* it arrives, and there is no room for it */
     int64_t there_ns, back_ns;
 };
-struct sim_fault_call sim_fault_store(void);
+struct sim_fault_call sim_fault_store(bool writes);
 struct sim_fault_call sim_fault_redis(void);
 
 /* Redis's clock against virtual time. */

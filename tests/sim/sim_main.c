@@ -360,7 +360,7 @@ int main(int argc, char **argv)
         {"sweep", OPTIONS_STRING, "WHAT",
          "one fault at one call, for all calls of the first seed: runner, scheduler (it takes\n"
          "effect, its sender dies), answer (is lost), away (the store, from then on),\n"
-         "empty (Redis, before a scheduler's call)",
+         "empty (Redis, before a scheduler's call), full (the store, from a write on)",
          NULL, &sweep, 0},
         {"first-call", OPTIONS_U64, "K", "of the sweep", NULL, &settings.first_call, 0},
         {"last-call", OPTIONS_U64, "K", "of the sweep; 0: of the run", NULL, &settings.last_call,
@@ -390,7 +390,7 @@ int main(int argc, char **argv)
         return ERR_EXIT_DONE;
     }
     if (sweep != NULL && !sim_sweep_parse(sweep, &settings.sweep)) {
-        (void)fprintf(stderr, "sim: --sweep is runner, scheduler, answer, away or empty\n");
+        (void)fprintf(stderr, "sim: --sweep is runner, scheduler, answer, away, empty or full\n");
         return ERR_EXIT_INPUT;
     }
     sim_thread_seed(0);

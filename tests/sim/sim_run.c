@@ -110,7 +110,7 @@ static enum nero_status serve(struct storage *store, struct queue *queue, struct
                 return NERO_OK;
             }
         }
-        if (status != NERO_OK && status != NERO_STALE && !err_is_retryable(status)) {
+        if (status != NERO_OK && status != NERO_STALE && !err_is_outage(status)) {
             return status;
         }
         clock_sleep_ms(clock_system(), ROUND_MS);

@@ -165,9 +165,9 @@ static void after(const struct store_call *call, int kind)
 /* Send, wait, and lose what is to be lost. The call is gone unless the result is ok or definite. */
 static enum nero_status run(struct store_call *call, bool *answered, struct nero_err *err)
 {
-    struct sim_fault_call fault = sim_fault_store();
-    int kind = slot_kind(call);
     bool write = is_write(call);
+    struct sim_fault_call fault = sim_fault_store(write && call->op != OP_REMOVE);
+    int kind = slot_kind(call);
     bool heard;
 
     *answered = false;
@@ -176,6 +176,11 @@ static enum nero_status run(struct store_call *call, bool *answered, struct nero
         fiber_sleep_ns(fault.there_ns);
         destroy(&call->net);
         return err_set(err, NERO_UNAVAILABLE, 0, "the store is away");
+    }
+    if (fault.full) {
+        fiber_sleep_ns(fault.there_ns + fault.back_ns);
+        destroy(&call->net);
+        return err_set(err, NERO_NO_SPACE, 0, "the store is full");
     }
     call->net.there_ns = fault.there_ns;
     call->net.back_ns = fault.back_ns;

@@ -96,6 +96,8 @@ static void test_err__retryable_are_exactly_three(void **state)
     assert_true(err_is_retryable(NERO_UNKNOWN));
     assert_true(err_is_retryable(NERO_UNAVAILABLE));
     assert_true(err_is_retryable(NERO_TIMEOUT));
+    assert_false(err_is_retryable(NERO_NO_SPACE)); /* no use in asking again at once, but: */
+    assert_true(err_is_outage(NERO_NO_SPACE));
 }
 
 static void test_err__errno_is_never_mistaken_for_absence(void **state)

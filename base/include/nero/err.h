@@ -68,6 +68,12 @@ const char *err_status_name(enum nero_status status);
 /* True where the same call may succeed later without anything else changing. */
 bool err_is_retryable(enum nero_status status);
 
+/*
+ * True where what is needed is away and comes back, by itself (retryable) or when somebody makes
+ * room for it (no_space): whoever serves waits it out, telling it, with growing delays.
+ */
+bool err_is_outage(enum nero_status status);
+
 /* The exit code that a program ends with after this status reached main. */
 enum err_exit err_exit_code(enum nero_status status);
 

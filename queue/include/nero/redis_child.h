@@ -22,7 +22,10 @@ enum nero_status redis_child_start(const char *folder, struct redis_child **out,
 const char *redis_child_url(const struct redis_child *child);
 pid_t redis_child_pid(const struct redis_child *child);
 
-/* Call now and then: restarts a server that died; *restarted tells. */
+/*
+ * Call now and then: restarts a server that died; *restarted tells. Errors: no_space (it cannot
+ * start on a full disk: call again), unavailable (it cannot start).
+ */
 enum nero_status redis_child_check(struct redis_child *child, bool *restarted,
                                    struct nero_err *err);
 
