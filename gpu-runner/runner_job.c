@@ -160,7 +160,7 @@ static enum nero_status tell_once(struct runner_job *job, struct nero_err *err)
     case RUNNER_JOB_KNOWN:
     case RUNNER_JOB_CANCELLED:
         if (terminal == NULL) {
-            return queue_release(job->env->queue, job->claim, job->reason, err);
+            return queue_release(job->env->queue, job->claim, false, job->reason, err);
         }
         if (terminal->slot.kind == SLOT_FAILED) {
             return queue_fail(job->env->queue, job->claim, true, terminal->slot.text, &dead, err);
@@ -173,9 +173,10 @@ static enum nero_status tell_once(struct runner_job *job, struct nero_err *err)
             queue_pin(job->env->queue, job->claim, job->pin_class, err) != NERO_OK) {
             return err->status;
         }
-        return queue_release(job->env->queue, job->claim, job->reason, err);
+        return queue_release(job->env->queue, job->claim, false, job->reason, err);
     case RUNNER_JOB_STOPPED:
-        return queue_release(job->env->queue, job->claim, job->reason, err);
+        return queue_release(job->env->queue, job->claim, !job->env->notice->drained, job->reason,
+                             err);
     case RUNNER_JOB_LOST:
         break;
     }

@@ -173,7 +173,7 @@ static bool look_around(struct runner_job *job)
     }
     runner_beat_look(job->beat, &view);
     if (view.drain) {
-        runner_notice_ask(job->env->notice, "drain", RUNNER_NOTICE_DRAIN_MS);
+        runner_notice_drain(job->env->notice);
     }
     if (runner_notice_stopping(job->env->notice)) {
         return stop(job);

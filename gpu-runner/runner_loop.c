@@ -406,7 +406,7 @@ static void announce(struct loop *loop, struct member *member)
                              loop->numeric_class, &drained, &ignored);
         member->announced_ns = now_ns;
         if (drained) {
-            runner_notice_ask(loop->notice, "drain", RUNNER_NOTICE_DRAIN_MS);
+            runner_notice_drain(loop->notice);
         }
     }
 }

@@ -103,6 +103,12 @@ void runner_notice_ask(struct runner_notice *notice, const char *why, int64_t le
     }
 }
 
+void runner_notice_drain(struct runner_notice *notice)
+{
+    notice->drained = notice->drained || !notice->asked;
+    runner_notice_ask(notice, "drain", RUNNER_NOTICE_DRAIN_MS);
+}
+
 double runner_notice_left_s(struct runner_notice *notice)
 {
     (void)runner_notice_stopping(notice); /* a signal may have come since */

@@ -29,6 +29,7 @@ struct runner_notice {
     int parent_fd;    /* -1: none */
     int64_t grace_ms; /* from a signal to the kill */
     bool asked;       /* sticky, whatever asked */
+    bool drained;     /* ... and it was an order, not the end of the machine or the program */
     const char *why;
     int64_t kill_ns;            /* monotonic: when the kill is to be expected */
     bool signalled;             /* a signal has been heeded */
@@ -44,8 +45,11 @@ enum nero_status runner_notice_install(struct runner_notice *notice, int parent_
 /* Cheap enough to be asked between any two steps. */
 bool runner_notice_stopping(struct runner_notice *notice);
 
-/* Ask oneself to stop (a drain order); a kill follows in lead_ms. */
+/* Ask oneself to stop; a kill follows in lead_ms. */
 void runner_notice_ask(struct runner_notice *notice, const char *why, int64_t lead_ms);
+
+/* The same for a drain order, which no kill follows. */
+void runner_notice_drain(struct runner_notice *notice);
 
 /* Seconds until the kill, after a stop was asked for. */
 double runner_notice_left_s(struct runner_notice *notice);

@@ -34,12 +34,13 @@ enum nero_status queue_fail(struct queue *queue, const struct queue_claim *claim
     return status;
 }
 
-enum nero_status queue_release(struct queue *queue, const struct queue_claim *claim,
+enum nero_status queue_release(struct queue *queue, const struct queue_claim *claim, bool preempted,
                                const char *reason, struct nero_err *err)
 {
     if (queue_begin_held(queue, QUEUE_SCRIPT_release, claim, err) != NERO_OK) {
         return err->status;
     }
+    queue_add_text(queue, preempted ? "1" : "0");
     queue_add_cut(queue, reason, QUEUE_REASON_BYTES - 1);
     return queue_run_plain(queue, err);
 }

@@ -1,4 +1,4 @@
--- ARGV: id, token, nonce, reason.  ok | gone | stale <runner that holds it>
+-- ARGV: id, token, nonce, preempted, reason.  ok | gone | stale <runner that holds it>
 local id, token, nonce = ARGV[1], ARGV[2], ARGV[3]
 local key = job_key(id)
 local job = fields(id, 'st', 'tok', 'nonce', 'runner', 'ctl', 'past')
@@ -18,9 +18,11 @@ if job[5] == 'cancel' then
     event('cancelled', id, job[4])
     return {'ok'}
 end
-redis.call('HINCRBY', key, 'np', 1)
-redis.call('HINCRBY', META, 'preempted', 1)
-redis.call('HSET', key, 'tok', token, 'nonce', '', 'past', token .. nonce, 'reason', ARGV[4])
+if ARGV[4] == '1' then
+    redis.call('HINCRBY', key, 'np', 1)
+    redis.call('HINCRBY', META, 'preempted', 1)
+end
+redis.call('HSET', key, 'tok', token, 'nonce', '', 'past', token .. nonce, 'reason', ARGV[5])
 to_ready(id)
-event('released', id, job[4], ARGV[4])
+event('released', id, job[4], ARGV[5])
 return {'ok'}

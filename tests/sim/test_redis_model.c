@@ -334,7 +334,7 @@ static void work_on_claim(uint32_t what)
         (void)queue_fail(fixture.queue, claim, below(3) == 0, "why not", &dead, err);
         break;
     case 2:
-        (void)queue_release(fixture.queue, claim, "notice", err);
+        (void)queue_release(fixture.queue, claim, true, "notice", err);
         break;
     case 3:
         (void)queue_pin(fixture.queue, claim, below(2) == 0 ? "cpu" : "gpu", err);

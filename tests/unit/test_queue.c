@@ -133,13 +133,36 @@ static void test_queue__pinned_job_waits_for_its_class(void **state)
     submit(1, "", 0, 1);
     claim = claim_any();
     OK(queue_pin(Q, &claim, "gpu", E));
-    OK(queue_release(Q, &claim, "class", E));
+    OK(queue_release(Q, &claim, false, "class", E));
     REFUSED(NERO_STALE, queue_pin(Q, &claim, "cpu", E));
     queue_claim_fini(&claim);
     assert_string_equal(info_of(1).numeric_class, "gpu");
     nothing_to_claim("cpu");
     OK(queue_claim(Q, RUN, "runner-g", "gpu", &claim, E));
     claim_is(&claim, 1);
+}
+
+/* It waited longest: it goes before those that came after it, to its own class and to others. */
+static void test_queue__released_job_goes_before_later_ones(void **state)
+{
+    struct queue_claim claims[2];
+    struct queue_claim claim;
+
+    (void)state;
+    for (unsigned i = 1; i <= 6; i++) {
+        submit(i, i % 2 == 0 ? "cpu" : "", 0, i);
+    }
+    claims[0] = claim_any(); /* begun, and so bound to its class */
+    claims[1] = claim_any();
+    OK(queue_pin(Q, &claims[0], "cpu", E));
+    OK(queue_release(Q, &claims[1], true, "notice", E));
+    OK(queue_release(Q, &claims[0], true, "notice", E));
+    claim_is(&claims[0], 1);
+    claim_is(&claims[1], 2);
+    for (unsigned i = 1; i <= 6; i++) {
+        claim = claim_any();
+        claim_is(&claim, i);
+    }
 }
 
 static void test_queue__delayed_until_due(void **state)
@@ -202,7 +225,7 @@ static void test_queue__leading_again_keeps_the_counter(void **state)
     (void)state;
     submit(1, "", 0, 0);
     claim = claim_any();
-    OK(queue_release(Q, &claim, "", E));
+    OK(queue_release(Q, &claim, false, "", E));
     OK(queue_lead(Q, RUN, EPOCH, LEASE_MS, E));
     queue_claim_fini(&claim);
     claim = claim_any();
@@ -223,7 +246,7 @@ static void test_queue__used_up_counter_needs_a_new_epoch(void **state)
     claim = claim_any();
     assert_int_equal(claim.token, ((uint64_t)UINT32_MAX << 32) + 1);
     OK(queue_renew(Q, &claim, &no_progress, NULL, E));
-    OK(queue_release(Q, &claim, "", E));
+    OK(queue_release(Q, &claim, false, "", E));
     claim_is(&claim, 1);
 }
 /* ---- repair, pause, drop ---- */
@@ -306,7 +329,7 @@ static void test_queue__limit_bounds_what_is_under_way(void **state)
     nothing_to_claim("cpu");
     /* Who holds a lease keeps it; room is made by any end, also by a lease that runs out. */
     OK(queue_renew(Q, &claims[0], &no_progress, NULL, E));
-    OK(queue_release(Q, &claims[1], "", E));
+    OK(queue_release(Q, &claims[1], false, "", E));
     third = claim_any();
     nothing_to_claim("cpu");
     queue_claim_fini(&third);
@@ -340,7 +363,7 @@ static void test_queue__drained_runner_gets_no_more(void **state)
     assert_int_equal(control, QUEUE_DRAIN);
     OK(queue_announce(Q, RUN, "runner-a", "host", "cpu", &drained, E));
     assert_true(drained); /* an idle one hears it so */
-    OK(queue_release(Q, &claim, "drained", E));
+    OK(queue_release(Q, &claim, false, "drained", E));
     queue_claim_fini(&claim);
     queue_claim_init(&claim);
     REFUSED(NERO_NOT_FOUND, queue_claim(Q, RUN, "runner-a", "cpu", &claim, E));
@@ -636,7 +659,7 @@ static void random_step(struct rng_stream *rng, struct queue_claim claims[3], bo
         (void)(held[who] && queue_renew(Q, &claims[who], &beat, NULL, E));
         break;
     case 5:
-        (void)(held[who] && queue_release(Q, &claims[who], "r", E));
+        (void)(held[who] && queue_release(Q, &claims[who], who == 0, "r", E));
         break;
     case 6:
         (void)(held[who] && queue_fail(Q, &claims[who], rng_below(rng, 4) == 0, "f", NULL, E));
@@ -701,6 +724,7 @@ int main(void)
         TEST(submit_is_idempotent_and_checked),
         TEST(lanes_are_kept_apart),
         TEST(pinned_job_waits_for_its_class),
+        TEST(released_job_goes_before_later_ones),
         TEST(delayed_until_due),
         TEST(lower_epoch_is_refused_everywhere),
         TEST(leading_again_keeps_the_counter),

@@ -39,7 +39,7 @@ static void test_queue_lease__only_the_holder_may(void **state)
         REFUSED(NERO_STALE, queue_renew(Q, &thief, &no_progress, NULL, E));
         REFUSED(NERO_STALE, queue_complete(Q, &thief, &slot, E));
         REFUSED(NERO_STALE, queue_fail(Q, &thief, true, "x", NULL, E));
-        REFUSED(NERO_STALE, queue_release(Q, &thief, "x", E));
+        REFUSED(NERO_STALE, queue_release(Q, &thief, false, "x", E));
         REFUSED(NERO_STALE, queue_pin(Q, &thief, "gpu", E));
         after = info_of(1);
         assert_memory_equal(&before, &after, sizeof before);
@@ -93,7 +93,7 @@ static void test_queue_lease__long_texts_are_cut_at_a_character(void **state)
     claim = claim_any();
     OK(queue_renew(Q, &claim, &beat, NULL, E));
     assert_int_equal(strlen(info_of(1).note), 198);
-    OK(queue_release(Q, &claim, note, E));
+    OK(queue_release(Q, &claim, false, note, E));
     assert_int_equal(strlen(info_of(1).reason), 198);
     queue_claim_fini(&claim);
 }
@@ -128,7 +128,7 @@ static void test_queue_lease__control_reaches_the_runner(void **state)
     assert_int_equal(told, 0);
     OK(queue_renew(Q, &claim, &no_progress, &control, E));
     assert_int_equal(control, QUEUE_CANCEL);
-    OK(queue_release(Q, &claim, "cancelled", E));
+    OK(queue_release(Q, &claim, false, "cancelled", E));
     is_gone(1);
     queue_claim_fini(&claim);
 }
@@ -188,9 +188,12 @@ static void test_queue_lease__counters_are_separate(void **state)
     submit(1, "", 0, 0);
     for (int i = 0; i < 20; i++) { /* preemption never hurts */
         claim = claim_any();
-        OK(queue_release(Q, &claim, "preempted", E));
+        OK(queue_release(Q, &claim, true, "preempted", E));
         queue_claim_fini(&claim);
     }
+    claim = claim_any();
+    OK(queue_release(Q, &claim, false, "drained", E)); /* nobody was taken away */
+    queue_claim_fini(&claim);
     claim = claim_any();
     clock_advance(LEASE_MS);
     reap(1, 0, 0, 0);
@@ -321,8 +324,8 @@ static void test_queue_lease__what_is_said_twice_counts_once(void **state)
     (void)state;
     submit(1, "", 0, 0);
     claim = claim_any();
-    OK(queue_release(Q, &claim, "notice", E));
-    OK(queue_release(Q, &claim, "notice", E));
+    OK(queue_release(Q, &claim, true, "notice", E));
+    OK(queue_release(Q, &claim, true, "notice", E));
     assert_int_equal(info_of(1).preemptions, 1);
     /* A heartbeat that comes after the release does not take the job back. */
     REFUSED(NERO_STALE, queue_renew(Q, &claim, &no_progress, NULL, E));
@@ -332,7 +335,7 @@ static void test_queue_lease__what_is_said_twice_counts_once(void **state)
     claim = claim_any();
     OK(queue_complete(Q, &claim, &slot, E));
     OK(queue_complete(Q, &claim, &slot, E));
-    REFUSED(NERO_NOT_FOUND, queue_release(Q, &claim, "", E));
+    REFUSED(NERO_NOT_FOUND, queue_release(Q, &claim, false, "", E));
     REFUSED(NERO_NOT_FOUND, queue_fail(Q, &claim, false, "", NULL, E));
     queue_claim_fini(&claim);
 }

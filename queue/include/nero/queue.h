@@ -216,9 +216,10 @@ enum nero_status queue_complete(struct queue *queue, const struct queue_claim *c
 enum nero_status queue_fail(struct queue *queue, const struct queue_claim *claim, bool permanent,
                             const char *reason, bool *dead, struct nero_err *err);
 
-/* Back to its old place in its priority; counts as a preemption, never as a failure. Said twice
- * counts once. Errors: stale, not_found as queue_renew. */
-enum nero_status queue_release(struct queue *queue, const struct queue_claim *claim,
+/* Back to its old place in its priority, never as a failure. `preempted`: the runner is taken away,
+ * which is counted; a runner that is drained, or cannot do the job, is not. Said twice counts once.
+ * Errors: stale, not_found as queue_renew. */
+enum nero_status queue_release(struct queue *queue, const struct queue_claim *claim, bool preempted,
                                const char *reason, struct nero_err *err);
 
 /* Announce a runner (expires after three lease times): for status. *drained: it is to take no more
@@ -239,7 +240,7 @@ struct queue_counts {
     char leader[QUEUE_LEADER_BYTES]; /* "": nobody gives signs of life */
     uint64_t window_bytes;           /* the leader's; 0: not told yet */
     uint32_t limit;                  /* of leased jobs; 0: none */
-    /* Since Redis knows the run, over all jobs: failed for a cause, given back, leases lost. */
+    /* Since Redis knows the run, over all jobs: failed for a cause, preempted, leases lost. */
     uint64_t failed, preempted, lost;
 };
 /* Errors (these readers too): not_found when Redis does not know the run. */
