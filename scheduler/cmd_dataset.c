@@ -26,20 +26,23 @@ static enum nero_status check_folder(const char *folder, struct nero_err *err)
 
 static int import_folder(struct storage *store, const char *folder, bool json, struct nero_err *err)
 {
-    struct run_dataset dataset;
+    struct dataset_found found;
+    const struct run_dataset *dataset = &found.record;
     char hex[HASH_HEX_BYTES];
-    struct hash id;
-    bool known;
+    enum nero_status status = dataset_store_find(store, folder, ".", &found, err);
 
-    if (dataset_store_resolve(store, folder, ".", &id, &known, err) != NERO_OK ||
-        dataset_store_get(store, &id, &dataset, err) != NERO_OK) {
+    if (status == NERO_OK) {
+        status = dataset_store_keep(store, &found, err);
+        dataset_found_fini(&found);
+    }
+    if (status != NERO_OK) {
         return -1;
     }
-    hash_to_hex(hex, &id);
+    hash_to_hex(hex, &found.id);
     if (json) {
-        json_t *out = json_pack("{s:s, s:s, s:b, s:i, s:i}", "id", hex, "name", dataset.name,
-                                "known", (int)known, "train", (int)dataset.train_count, "test",
-                                (int)dataset.test_count);
+        json_t *out = json_pack("{s:s, s:s, s:b, s:i, s:i}", "id", hex, "name", dataset->name,
+                                "known", (int)found.known, "train", (int)dataset->train_count,
+                                "test", (int)dataset->test_count);
 
         (void)json_dumpf(out, stdout, JSON_COMPACT);
         (void)fputc('\n', stdout);
@@ -47,8 +50,8 @@ static int import_folder(struct storage *store, const char *folder, bool json, s
         return ERR_EXIT_DONE;
     }
     (void)printf("%s: %" PRIu32 " training and %" PRIu32 " test images of %" PRIu32 " classes\n",
-                 dataset.name, dataset.train_count, dataset.test_count, dataset.classes);
-    (void)printf(known
+                 dataset->name, dataset->train_count, dataset->test_count, dataset->classes);
+    (void)printf(found.known
                      ? "all files have the published hashes\n"
                      : "these are NOT the published files; the set is recorded by its own hash\n");
     (void)printf("id %s\nuse it in a preset as  dataset: %s\n", hex, hex);

@@ -51,6 +51,7 @@ struct evaluate {
     char url[CLI_URL_BYTES];
     struct storage *store;
     struct preset *preset;
+    struct dataset_found *dataset;
     char name[SLOT_RUN_BYTES];
     struct genotype genotype;
     struct evaluate_seed *seeds;
@@ -91,7 +92,10 @@ static enum nero_status make_run(struct evaluate *evaluate, struct evaluate_seed
     enum nero_status status;
 
     bytes_init(&job, JOB_BYTES_MAX);
-    status = single_prepare(evaluate->store, evaluate->preset, &options, &job, err);
+    status = single_prepare(&evaluate->dataset->record, evaluate->preset, &options, &job, err);
+    if (status == NERO_OK) {
+        status = dataset_store_keep(evaluate->store, evaluate->dataset, err);
+    }
     if (status == NERO_OK) {
         memcpy(evaluate->preset->record.name, seed->run, sizeof seed->run);
         status = run_create(evaluate->store, &evaluate->preset->record, root, &run_key, err);
@@ -275,7 +279,6 @@ static int serve_seeds(struct evaluate *evaluate, struct nero_err *err)
     bool stopped = false;
     int worst = ERR_EXIT_DONE;
 
-    stop_install();
     while (running > 0 || (next < evaluate->count && worst == ERR_EXIT_DONE && !stop_requested())) {
         struct evaluate_seed *seed;
         int code;
@@ -468,7 +471,7 @@ static int evaluate_all(struct evaluate *evaluate)
 
     memcpy(evaluate->name, evaluate->preset->record.name, sizeof evaluate->name);
     if (make_runs(evaluate, &err) != NERO_OK) {
-        return cli_fail(PROGRAM, &err);
+        return run_session_unready(PROGRAM, &err);
     }
     if (!evaluate->session.json) {
         (void)printf("evaluation %s, %" PRIu64 " seeds, store %s\n", evaluate->name,
@@ -519,26 +522,31 @@ static int run(struct evaluate *evaluate, const char *genotype, const char *pres
                const char *name, const struct options_list *sets)
 {
     static struct preset preset;
+    struct dataset_found dataset;
     struct nero_err err;
     int code;
 
-    if (cli_store_url(evaluate->session.store, true, evaluate->url, &err) != NERO_OK ||
+    stop_install();
+    if (run_session_check(&evaluate->session, &err) != NERO_OK ||
+        cli_store_url(evaluate->session.store, true, evaluate->url, &err) != NERO_OK ||
         single_read_genotype(genotype, &evaluate->genotype, &err) != NERO_OK) {
-        return cli_fail(PROGRAM, &err);
+        return run_session_unready(PROGRAM, &err);
     }
     evaluate->seeds = mem_calloc((size_t)evaluate->count, sizeof *evaluate->seeds);
     if (evaluate->seeds == NULL) {
         (void)err_set(&err, NERO_NO_MEMORY, 0, "no memory for %" PRIu64 " seeds", evaluate->count);
-        code = cli_fail(PROGRAM, &err);
+        code = run_session_unready(PROGRAM, &err);
     } else if (cli_open_store(evaluate->url, true, &evaluate->store, &err) != NERO_OK ||
                cli_store_mode(evaluate->store, evaluate->session.store_mode, &err) != NERO_OK ||
                cmd_run_prepare(evaluate->store, preset_path, sets, name, true, evaluate->base_seed,
-                               &preset, &err) != NERO_OK) {
-        code = cli_fail(PROGRAM, &err);
+                               &preset, &dataset, &err) != NERO_OK) {
+        code = run_session_unready(PROGRAM, &err);
     } else {
         evaluate->preset = &preset;
+        evaluate->dataset = &dataset;
         take_preset(evaluate);
         code = evaluate_all(evaluate);
+        dataset_found_fini(&dataset);
         preset_fini(&preset);
     }
     for (uint32_t i = 0; evaluate->seeds != NULL && i < evaluate->count; i++) {

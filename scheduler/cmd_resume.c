@@ -6,6 +6,7 @@
 #include "cli.h"
 #include "run_session.h"
 #include "run_view.h"
+#include "stop.h"
 
 /* The most that any lineage has closed. */
 static uint32_t most_closed(const struct run_view *view)
@@ -111,13 +112,15 @@ int cmd_resume(int argc, char **argv)
     if (done) {
         return code;
     }
-    if (cli_store_url(session.store, false, url, &err) != NERO_OK ||
+    stop_install();
+    if (run_session_check(&session, &err) != NERO_OK ||
+        cli_store_url(session.store, false, url, &err) != NERO_OK ||
         cli_open_store(url, false, &store, &err) != NERO_OK ||
         cli_store_mode(store, session.store_mode, &err) != NERO_OK ||
         cli_trust_store(store, session.skip_probe, &err) != NERO_OK ||
         prepare(store, parsed.arguments[0], (uint32_t)generations, session.json, &err) != NERO_OK) {
         storage_close(store);
-        return cli_fail(command.program, &err);
+        return run_session_unready(command.program, &err);
     }
     code = run_session(command.program, store, url, parsed.arguments[0], &session);
     storage_close(store);

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "nero/layout.h"
+
 #include "cli.h"
 #include "cmd_run.h"
 #include "dataset_store.h"
@@ -12,18 +14,14 @@
 #include "preset_cut.h"
 #include "run_create.h"
 #include "run_session.h"
+#include "stop.h"
 
-static enum nero_status fill_record(struct storage *store, struct preset *preset,
-                                    const char *preset_path, const char *name, bool has_seed,
-                                    uint64_t seed, struct nero_err *err)
+static enum nero_status fill_record(struct preset *preset, const char *preset_path,
+                                    const char *name, bool has_seed, uint64_t seed,
+                                    struct nero_err *err)
 {
     struct run_record *record = &preset->record;
-    char base[1024];
-    const char *slash = strrchr(preset_path, '/');
-    bool known;
 
-    (void)snprintf(base, sizeof base, "%.*s", slash != NULL ? (int)(slash - preset_path) : 1,
-                   slash != NULL ? preset_path : ".");
     if (name != NULL) {
         if (strlen(name) >= sizeof record->name) {
             return err_set(err, NERO_INVALID, 0, "--name: '%.80s' is too long", name);
@@ -38,13 +36,29 @@ static enum nero_status fill_record(struct storage *store, struct preset *preset
         randombytes_buf(&record->seed, sizeof record->seed);
         record->seed >>= 11; /* fits a double and reads well */
     }
-    return dataset_store_resolve(store, preset->dataset, base, &record->protocol.dataset, &known,
-                                 err);
+    return layout_check_run(record->name, err);
+}
+
+/* Paths of a preset start from its folder. */
+static enum nero_status find_dataset(struct storage *store, struct preset *preset,
+                                     const char *preset_path, struct dataset_found *dataset,
+                                     struct nero_err *err)
+{
+    char base[1024];
+    const char *slash = strrchr(preset_path, '/');
+
+    (void)snprintf(base, sizeof base, "%.*s", slash != NULL ? (int)(slash - preset_path) : 1,
+                   slash != NULL ? preset_path : ".");
+    if (dataset_store_find(store, preset->dataset, base, dataset, err) != NERO_OK) {
+        return err->status;
+    }
+    preset->record.protocol.dataset = dataset->id;
+    return NERO_OK;
 }
 
 /* What can only be said once the data set is known: the parts fit, the networks have its classes.
  */
-static enum nero_status check_fit(struct storage *store, const struct preset *preset,
+static enum nero_status check_fit(const struct preset *preset, const struct run_dataset *dataset,
                                   struct nero_err *err)
 {
     const struct job_protocol *protocol = &preset->record.protocol;
@@ -52,23 +66,19 @@ static enum nero_status check_fit(struct storage *store, const struct preset *pr
         (uint64_t)protocol->train_count + protocol->control_count + protocol->fitness_count;
     struct grammar grammar = {.rule_count = 0};
     struct evolve_run run = {.record = &preset->record, .grammar = &grammar};
-    struct run_dataset dataset;
-    enum nero_status status = dataset_store_get(store, &protocol->dataset, &dataset, err);
+    enum nero_status status;
 
-    if (status != NERO_OK) {
-        return status;
-    }
-    if (wanted > dataset.train_count) {
+    if (wanted > dataset->train_count) {
         return err_set(err, NERO_INVALID, 0,
                        "protocol: train_count + control_count + fitness_count = %" PRIu64
                        ", but data set %s has %" PRIu32 " training images",
-                       wanted, dataset.name, dataset.train_count);
+                       wanted, dataset->name, dataset->train_count);
     }
-    run.channels = dataset.channels;
-    run.height = dataset.height;
-    run.width = dataset.width;
-    run.classes = dataset.classes;
-    run.test_count = dataset.test_count;
+    run.channels = dataset->channels;
+    run.height = dataset->height;
+    run.width = dataset->width;
+    run.classes = dataset->classes;
+    run.test_count = dataset->test_count;
     status = grammar_parse("grammar", preset->record.grammar, &grammar, err);
     if (status == NERO_OK) {
         status = evolve_check(&run, err);
@@ -77,23 +87,28 @@ static enum nero_status check_fit(struct storage *store, const struct preset *pr
     return status;
 }
 
-/* Preset to a run in the store, shared with submit. */
 enum nero_status cmd_run_prepare(struct storage *store, const char *preset_path,
                                  const struct options_list *sets, const char *name, bool has_seed,
-                                 uint64_t seed, struct preset *preset, struct nero_err *err)
+                                 uint64_t seed, struct preset *preset,
+                                 struct dataset_found *dataset, struct nero_err *err)
 {
     if (preset_load(preset_path, sets->values, sets->count, preset, err) != NERO_OK) {
         return err->status;
     }
-    if (fill_record(store, preset, preset_path, name, has_seed, seed, err) != NERO_OK ||
-        check_fit(store, preset, err) != NERO_OK) {
+    if (fill_record(preset, preset_path, name, has_seed, seed, err) != NERO_OK ||
+        find_dataset(store, preset, preset_path, dataset, err) != NERO_OK) {
+        preset_fini(preset);
+        return err_wrap(err, "%s", preset_path);
+    }
+    if (check_fit(preset, &dataset->record, err) != NERO_OK) {
+        dataset_found_fini(dataset);
         preset_fini(preset);
         return err_wrap(err, "%s", preset_path);
     }
     return NERO_OK;
 }
 
-/* A Redis that cannot be used is told before the run exists. */
+/* A Redis that cannot be used is told before anything is written. */
 static enum nero_status check_redis(const char *url, struct nero_err *err)
 {
     struct queue *queue;
@@ -109,17 +124,18 @@ static enum nero_status check_redis(const char *url, struct nero_err *err)
 }
 
 static int start_run(const char *command, struct storage *store, const char *url,
-                     struct preset *preset, struct run_session *session)
+                     struct preset *preset, struct dataset_found *dataset,
+                     struct run_session *session)
 {
     struct key_pair root;
     struct key_pair run_key;
     struct nero_err err;
     bool created;
 
-    if (check_redis(session->local.redis_url, &err) != NERO_OK ||
+    if (dataset_store_keep(store, dataset, &err) != NERO_OK ||
         cli_root_key(true, &root, &created, &err) != NERO_OK ||
         run_create(store, &preset->record, &root, &run_key, &err) != NERO_OK) {
-        return cli_fail(command, &err);
+        return run_session_unready(command, &err);
     }
     key_pair_fini(&root);
     key_pair_fini(&run_key);
@@ -177,6 +193,7 @@ int cmd_run(int argc, char **argv)
         .arguments_max = 1};
     struct options_parsed parsed;
     static struct preset preset;
+    struct dataset_found dataset;
     struct storage *store = NULL;
     struct nero_err err;
     char url[CLI_URL_BYTES];
@@ -187,19 +204,23 @@ int cmd_run(int argc, char **argv)
     if (done) {
         return code;
     }
+    stop_install(); /* a run that is being prepared is made all the same, to be resumed */
     if ((seed_text != NULL &&
          options_parse_u64("--seed", seed_text, 0, UINT64_MAX, &seed, &err) != NERO_OK) ||
+        run_session_check(&session, &err) != NERO_OK ||
+        check_redis(session.local.redis_url, &err) != NERO_OK ||
         cli_store_url(session.store, true, url, &err) != NERO_OK ||
         cli_open_store(url, true, &store, &err) != NERO_OK ||
         cli_store_mode(store, session.store_mode, &err) != NERO_OK ||
         cli_trust_store(store, session.skip_probe, &err) != NERO_OK ||
         preset_cut_apply(parsed.arguments[0], &cut, &sets, &err) != NERO_OK ||
         cmd_run_prepare(store, parsed.arguments[0], &sets, name, seed_text != NULL, seed, &preset,
-                        &err) != NERO_OK) {
+                        &dataset, &err) != NERO_OK) {
         storage_close(store);
-        return cli_fail(command.program, &err);
+        return run_session_unready(command.program, &err);
     }
-    code = start_run(command.program, store, url, &preset, &session);
+    code = start_run(command.program, store, url, &preset, &dataset, &session);
+    dataset_found_fini(&dataset);
     preset_fini(&preset);
     storage_close(store);
     return code;

@@ -9,7 +9,7 @@
 #include "single.h"
 
 /* The run record of a search made into that of one evaluation. */
-static enum nero_status make_single(struct storage *store, struct preset *preset,
+static enum nero_status make_single(struct preset *preset, const struct run_dataset *dataset,
                                     const char *genotype_path, const char *budget,
                                     struct bytes *job, struct nero_err *err)
 {
@@ -19,14 +19,15 @@ static enum nero_status make_single(struct storage *store, struct preset *preset
     enum nero_status status = single_read_genotype(genotype_path, &genotype, err);
 
     if (status == NERO_OK) {
-        status = single_prepare(store, preset, &options, job, err);
+        status = single_prepare(dataset, preset, &options, job, err);
         genotype_fini(&genotype);
     }
     return status;
 }
 
 static enum nero_status submit(struct storage *store, struct preset *preset,
-                               const char *genotype_path, const char *budget, struct nero_err *err)
+                               struct dataset_found *dataset, const char *genotype_path,
+                               const char *budget, struct nero_err *err)
 {
     struct key_pair root;
     struct bytes job;
@@ -35,12 +36,15 @@ static enum nero_status submit(struct storage *store, struct preset *preset,
 
     bytes_init(&job, JOB_BYTES_MAX);
     if (genotype_path != NULL) {
-        status = make_single(store, preset, genotype_path, budget, &job, err);
+        status = make_single(preset, &dataset->record, genotype_path, budget, &job, err);
     } else if (budget != NULL) {
         status = err_set(err, NERO_INVALID, 0,
                          "--budget is for a single evaluation (--genotype); for a search give "
                          "--set search.budget=%s",
                          budget);
+    }
+    if (status == NERO_OK) {
+        status = dataset_store_keep(store, dataset, err);
     }
     if (status == NERO_OK) {
         status = cli_root_key(true, &root, &created, err);
@@ -91,6 +95,7 @@ int cmd_submit(int argc, char **argv)
         .arguments_max = 1};
     struct options_parsed parsed;
     static struct preset preset;
+    struct dataset_found dataset;
     struct storage *store = NULL;
     struct nero_err err;
     char url[CLI_URL_BYTES];
@@ -108,16 +113,17 @@ int cmd_submit(int argc, char **argv)
         cli_open_store(url, true, &store, &err) != NERO_OK ||
         preset_cut_apply(parsed.arguments[0], &cut, &sets, &err) != NERO_OK ||
         cmd_run_prepare(store, parsed.arguments[0], &sets, name, seed_text != NULL, seed, &preset,
-                        &err) != NERO_OK) {
+                        &dataset, &err) != NERO_OK) {
         storage_close(store);
         return cli_fail(command.program, &err);
     }
-    status = submit(store, &preset, genotype, budget, &err);
+    status = submit(store, &preset, &dataset, genotype, budget, &err);
     if (status == NERO_OK) {
         (void)printf(json ? "{\"run\":\"%s\",\"seed\":%" PRIu64 "}\n"
                           : "submitted run %s (seed %" PRIu64 ")\n",
                      preset.record.name, preset.record.seed);
     }
+    dataset_found_fini(&dataset);
     preset_fini(&preset);
     storage_close(store);
     return status == NERO_OK ? ERR_EXIT_DONE : cli_fail(command.program, &err);

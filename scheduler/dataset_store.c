@@ -90,14 +90,13 @@ static enum nero_status check_records(const char *part, struct bytes_view record
 }
 
 /* Content-addressed: what is there already under this name is the same bytes. */
-static enum nero_status put_blob(struct storage *store, struct bytes_view body, struct hash *hash,
-                                 struct nero_err *err)
+static enum nero_status put_blob(struct storage *store, struct bytes_view body,
+                                 const struct hash *hash, struct nero_err *err)
 {
     char key[LAYOUT_KEY_BYTES];
     struct storage_info info;
     enum nero_status status;
 
-    *hash = hash_of(body);
     layout_data_blob(key, hash);
     status = storage_head(store, key, &info, err);
     if (status == NERO_OK && info.bytes == body.bytes) {
@@ -109,30 +108,41 @@ static enum nero_status put_blob(struct storage *store, struct bytes_view body, 
     return storage_put(store, key, body, err);
 }
 
+/* Counts, hashes and id of a data set whose bytes are these. */
+static enum nero_status describe(struct run_dataset *dataset, struct bytes_view train,
+                                 struct bytes_view test, struct bytes *record, struct hash *id,
+                                 struct nero_err *err)
+{
+    if (check_records("training", train, dataset, &dataset->train_count, err) != NERO_OK ||
+        check_records("test", test, dataset, &dataset->test_count, err) != NERO_OK) {
+        return err->status;
+    }
+    dataset->train = hash_of(train);
+    dataset->test = hash_of(test);
+    if (run_dataset_encode(dataset, record, err) != NERO_OK) {
+        return err->status;
+    }
+    *id = run_dataset_id(bytes_as_view(record));
+    return NERO_OK;
+}
+
 enum nero_status dataset_store_put(struct storage *store, struct run_dataset *dataset,
                                    struct bytes_view train, struct bytes_view test, struct hash *id,
                                    struct nero_err *err)
 {
     char key[LAYOUT_KEY_BYTES];
     struct bytes record;
-    enum nero_status status = check_records("training", train, dataset, &dataset->train_count, err);
+    enum nero_status status;
 
-    if (status == NERO_OK) {
-        status = check_records("test", test, dataset, &dataset->test_count, err);
-    }
+    bytes_init(&record, 4096);
+    status = describe(dataset, train, test, &record, id, err);
     if (status == NERO_OK) {
         status = put_blob(store, train, &dataset->train, err);
     }
     if (status == NERO_OK) {
         status = put_blob(store, test, &dataset->test, err);
     }
-    if (status != NERO_OK) {
-        return err_wrap(err, "data set %s", dataset->name);
-    }
-    bytes_init(&record, 4096);
-    status = run_dataset_encode(dataset, &record, err);
     if (status == NERO_OK) {
-        *id = run_dataset_id(bytes_as_view(&record));
         layout_dataset(key, id);
         status = storage_create_once(store, key, bytes_as_view(&record), err);
     }
@@ -198,36 +208,70 @@ static bool is_folder(const char *path)
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
-enum nero_status dataset_store_resolve(struct storage *store, const char *name, const char *base,
-                                       struct hash *id, bool *known, struct nero_err *err)
+static enum nero_status read_named(const char *name, const char *base, struct dataset_found *found,
+                                   struct nero_err *err)
 {
     char path[DATASET_PATH_BYTES];
-    struct run_dataset dataset;
-    struct bytes train;
-    struct bytes test;
-    struct nero_err not_hex;
+    struct bytes record;
     enum nero_status status;
 
-    *known = true;
-    if (hash_from_hex(id, name, &not_hex) == NERO_OK) {
-        return dataset_store_get(store, id, &dataset, err);
-    }
-    bytes_init(&train, DATASET_BYTES_MAX);
-    bytes_init(&test, DATASET_BYTES_MAX);
+    found->known = true;
     (void)snprintf(path, sizeof path, "%s%s%s", name[0] == '/' ? "" : base,
                    name[0] == '/' ? "" : "/", name);
     if (is_folder(path)) {
-        status = read_cifar_folder(path, &train, &test, known, err);
-        dataset = cifar_like(*known ? "cifar10" : "cifar10-like");
+        status = read_cifar_folder(path, &found->train, &found->test, &found->known, err);
+        found->record = cifar_like(found->known ? "cifar10" : "cifar10-like");
     } else {
-        status = read_shipped(name, &train, &test, err);
-        dataset = cifar_like(name);
+        status = read_shipped(name, &found->train, &found->test, err);
+        found->record = cifar_like(name);
     }
-    if (status == NERO_OK) {
-        status = dataset_store_put(store, &dataset, bytes_as_view(&train), bytes_as_view(&test), id,
-                                   err);
+    if (status != NERO_OK) {
+        return status;
     }
-    bytes_fini(&train);
-    bytes_fini(&test);
+    bytes_init(&record, 4096);
+    status = describe(&found->record, bytes_as_view(&found->train), bytes_as_view(&found->test),
+                      &record, &found->id, err);
+    bytes_fini(&record);
+    return status == NERO_OK ? NERO_OK : err_wrap(err, "data set %s", found->record.name);
+}
+
+enum nero_status dataset_store_find(struct storage *store, const char *name, const char *base,
+                                    struct dataset_found *found, struct nero_err *err)
+{
+    struct nero_err not_hex;
+    enum nero_status status;
+
+    memset(found, 0, sizeof *found);
+    bytes_init(&found->train, DATASET_BYTES_MAX);
+    bytes_init(&found->test, DATASET_BYTES_MAX);
+    if (hash_from_hex(&found->id, name, &not_hex) == NERO_OK) {
+        found->known = true;
+        status = dataset_store_get(store, &found->id, &found->record, err);
+    } else {
+        status = read_named(name, base, found, err);
+    }
+    if (status != NERO_OK) {
+        dataset_found_fini(found);
+    }
     return status;
+}
+
+enum nero_status dataset_store_keep(struct storage *store, struct dataset_found *found,
+                                    struct nero_err *err)
+{
+    if (found->train.bytes == 0) {
+        return NERO_OK;
+    }
+    if (dataset_store_put(store, &found->record, bytes_as_view(&found->train),
+                          bytes_as_view(&found->test), &found->id, err) != NERO_OK) {
+        return err->status;
+    }
+    dataset_found_fini(found);
+    return NERO_OK;
+}
+
+void dataset_found_fini(struct dataset_found *found)
+{
+    bytes_fini(&found->train);
+    bytes_fini(&found->test);
 }

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "nero/clock.h"
-#include "nero/interval.h"
 #include "nero/log.h"
 
 #include "live.h"
@@ -47,11 +46,8 @@ static enum nero_status start(struct local_run_state *state, struct storage *sto
                                                              ? options->checkpoint_interval
                                                              : ""};
 
-    struct interval_policy ignored;
-
-    if (options->checkpoint_interval != NULL &&
-        interval_parse(options->checkpoint_interval, &ignored, err) != NERO_OK) {
-        return err_wrap(err, "--checkpoint-interval");
+    if (stop_requested()) { /* while the run was prepared */
+        return err_set(err, NERO_CANCELLED, 0, "stopped on request");
     }
     if (local_folder(options->run, options->store_url, true, folder, err) != NERO_OK) {
         return err->status;

@@ -3,8 +3,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "nero/interval.h"
+
 #include "audit.h"
 #include "report.h"
+#include "stop.h"
 
 static enum nero_status audit_at_end(struct storage *store, const char *run, bool json, bool *clean,
                                      struct nero_err *err)
@@ -36,6 +39,27 @@ static void tell_resume(const char *command, const struct run_session *session)
         (void)fprintf(stderr, " --shards %" PRIu64, session->local.shards);
     }
     (void)fprintf(stderr, "\n");
+}
+
+enum nero_status run_session_check(const struct run_session *session, struct nero_err *err)
+{
+    const char *interval = session->local.checkpoint_interval;
+    struct interval_policy ignored;
+
+    return interval == NULL || interval_parse(interval, &ignored, err) == NERO_OK
+               ? NERO_OK
+               : err_wrap(err, "--checkpoint-interval");
+}
+
+int run_session_unready(const char *command, const struct nero_err *err)
+{
+    int code = cli_fail(command, err);
+
+    if (!stop_requested()) {
+        return code;
+    }
+    (void)fprintf(stderr, "%s: stopped while it got ready: start it again as it was\n", command);
+    return ERR_EXIT_RESUMABLE;
 }
 
 int run_session(const char *command, struct storage *store, const char *store_url, const char *run,

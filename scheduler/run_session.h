@@ -43,6 +43,12 @@ struct run_session {
     CLI_OPTION_JSON(&(flags).json)
 /* clang-format on */
 
+/* What of the options can be said before anything is written. Errors: invalid. */
+enum nero_status run_session_check(const struct run_session *session, struct nero_err *err);
+
+/* Tell what failed before there was a run to serve, with its exit code; 75 after a stop request. */
+int run_session_unready(const char *command, const struct nero_err *err);
+
 /* Serve, report, audit. Tells failures under the name `command`; returns the exit code. */
 int run_session(const char *command, struct storage *store, const char *store_url, const char *run,
                 struct run_session *session);

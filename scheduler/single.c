@@ -4,7 +4,6 @@
 
 #include "nero/file.h"
 
-#include "dataset_store.h"
 #include "evolve/evolve.h"
 
 enum nero_status single_read_genotype(const char *path, struct genotype *out, struct nero_err *err)
@@ -70,21 +69,17 @@ static enum nero_status encode(const struct job_spec *spec, const struct genotyp
     return status;
 }
 
-enum nero_status single_prepare(struct storage *store, struct preset *preset,
+enum nero_status single_prepare(const struct run_dataset *dataset, struct preset *preset,
                                 const struct single_options *options, struct bytes *job,
                                 struct nero_err *err)
 {
     struct run_record *record = &preset->record;
-    struct run_dataset dataset;
     struct job_spec spec;
-    enum nero_status status = dataset_store_get(store, &record->protocol.dataset, &dataset, err);
+    enum nero_status status;
 
-    if (status != NERO_OK) {
-        return status;
-    }
     if (options->test) {
         record->protocol.part = JOB_PART_TEST;
-        record->protocol.fitness_count = dataset.test_count;
+        record->protocol.fitness_count = dataset->test_count;
     }
     job_spec_init(&spec);
     spec.kind = JOB_TRAIN;
@@ -93,7 +88,7 @@ enum nero_status single_prepare(struct storage *store, struct preset *preset,
     spec.protocol = record->protocol;
     spec.protocol.split_seed = evolve_split_seed(record->seed, 0);
     memcpy(spec.numeric_class, record->numeric_class, sizeof spec.numeric_class);
-    status = decode(preset, &dataset, options->genotype, &spec.phenotype, err);
+    status = decode(preset, dataset, options->genotype, &spec.phenotype, err);
     if (status == NERO_OK && options->budget != NULL) {
         status = job_budget_parse(options->budget, &spec.budget, err);
     }

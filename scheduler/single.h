@@ -24,10 +24,10 @@ struct single_options {
 
 /*
  * Make preset->record that of one evaluation. job: cleared, then the job record's bytes, which the
- * record refers to from then on. The split is that of lineage 0 of a search with the record's seed.
- * Errors: invalid (genotype, budget), not_found (data set), too_big.
+ * record refers to from then on. dataset: the one that the preset names. The split is that of
+ * lineage 0 of a search with the record's seed. Errors: invalid (genotype, budget), too_big.
  */
-enum nero_status single_prepare(struct storage *store, struct preset *preset,
+enum nero_status single_prepare(const struct run_dataset *dataset, struct preset *preset,
                                 const struct single_options *options, struct bytes *job,
                                 struct nero_err *err);
 

@@ -16,7 +16,8 @@ cp "$1"/presets/smoke.* "$work"
 cp -r "$1/data" "$work/shipped"
 cases=0
 
-# A mistake must be refused with CODE and a message that holds all WORDS, and leave no run behind.
+# A mistake must be refused with CODE and a message that holds all WORDS, and leave no file behind:
+# neither a run nor its data set nor a key.
 refused() { # CODE WORDS -- COMMAND...
   local code=$1 words=() got=0
   shift
@@ -31,8 +32,9 @@ refused() { # CODE WORDS -- COMMAND...
     grep -qF -- "$word" "$work/out" ||
       { echo "FAILED: no word of '$word': $*"; cat "$work/out"; exit 1; }
   done
-  if [ -n "$(find "$work/data" -path '*/runs/*' -type f 2>/dev/null)" ]; then
+  if [ -n "$(find "$work/data" "$work/store" ! -type d 2>/dev/null)" ]; then
     echo "FAILED: something was left in the store: $*"
+    find "$work/data" "$work/store" ! -type d
     exit 1
   fi
   cases=$((cases + 1))
@@ -64,6 +66,11 @@ cp "$work/smoke.yaml" "$work/edited.yaml"
 truncate -s -5 "$work/shipped/cifar10-small-train.bin"
 refused 2 "whole records" -- env NERO_DATA="$work/shipped" "${run[@]}"
 refused 2 "seed" -- "${run[@]}" --seed minus-one
+refused 2 "Not-a-name" -- "${run[@]}" --name Not-a-name
+refused 2 "--checkpoint-interval" sometimes -- "${run[@]}" --checkpoint-interval sometimes
+echo nonsense >"$work/genotype"
+refused 2 "genotype" -- nero-sched submit "$work/edited.yaml" --genotype "$work/genotype"
+refused 2 "genotype" -- nero-sched evaluate "$work/genotype" --preset "$work/edited.yaml" --seeds 1
 refused 2 "No such file" -- nero-sched resume no-such-run --store "file://$work/none"
 : >"$work/plain-file"
 refused 2 plain-file -- "${run[@]}" --store "file://$work/plain-file/store"
