@@ -187,7 +187,7 @@ static void enrol(struct serve *serve, const struct serve_run *run)
         if (used >= 0) {
             (void)unlink(serve->tokens.paths[used]);
         }
-    } else if (err.status != NERO_NOT_FOUND) {
+    } else if (err.status != NERO_NOT_FOUND && !err_is_outage(err.status)) {
         log_failure("enrol.refused", &(struct log_context){.run = run->name}, &err);
     }
 }

@@ -1,7 +1,7 @@
 -- ok <epoch> <ready> <delayed> <leased> <dead> <parked> <runners> <paused> <now> <bytes> <leader>
 -- <window> <limit> <failed> <preempted> <lost> | unknown
 local meta = redis.call('HMGET', META, 'epoch', 'paused', 'bytes', 'leader', 'leader_until',
-    'window', 'limit', 'failed', 'preempted', 'lost')
+    'window', 'limit', 'failed', 'preempted', 'lost', 'leader_ms')
 if not meta[1] then
     return {'unknown'}
 end
@@ -10,7 +10,9 @@ local ready = redis.call('ZCARD', READY)
 for _, lane in ipairs(redis.call('SMEMBERS', LANES)) do
     ready = ready + redis.call('ZCARD', lane_key(lane))
 end
-local leader = meta[5] and tonumber(meta[5]) > now and meta[4] or ''
+-- A sign of life that lasts much longer than it was given for is from before the clock jumped back.
+local left = number(meta[5]) - now
+local leader = left > 0 and left <= 2 * number(meta[11]) and meta[4] or ''
 return {'ok', meta[1], text(ready), text(redis.call('ZCARD', DELAY)),
     text(redis.call('ZCARD', LEASE)), text(redis.call('ZCARD', DEAD)),
     text(redis.call('ZCARD', PARKED)), text(redis.call('ZCOUNT', RUNNERS, text(now), '+inf')),

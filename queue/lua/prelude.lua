@@ -111,6 +111,12 @@ local function tick()
         for _, id in ipairs(redis.call('ZRANGE', LEASE, 0, -1)) do
             redis.call('ZADD', LEASE, text(now + ttl), id)
         end
+        -- Back: what is delayed is so for as long as it was going to be, not for the jump as well.
+        local delayed = now < seen and redis.call('ZRANGE', DELAY, 0, -1) or {}
+        for _, id in ipairs(delayed) do
+            local due = number(redis.call('ZSCORE', DELAY, id))
+            redis.call('ZADD', DELAY, text(due + now - seen), id)
+        end
         event('clock', '', '', 'jumped by ' .. text(now - seen) .. ' ms')
     end
     if meta[3] then -- do not make a run by looking at it

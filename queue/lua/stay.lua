@@ -5,5 +5,5 @@ if refused then
     return refused
 end
 redis.call('HSET', META, 'leader', ARGV[2], 'leader_until', text(clock_ms() + tonumber(ARGV[3])),
-    'window', ARGV[4])
+    'leader_ms', ARGV[3], 'window', ARGV[4])
 return {'ok'}

@@ -59,11 +59,13 @@ wait_for 60 has_closed 2
 expect 0 ' 0 differences' --verify
 expect 2 'is led by'
 
-# Killed, and back with what it knew a generation ago: ended jobs are ready again, new ones unknown.
+# Killed, and back with what it knew a generation ago: ended jobs are ready again, new ones unknown. The
+# runner sleeps meanwhile, or it could claim the ended ones before they are removed, and find them ended.
 has_work() { [ $(($(status ready) + $(status leased))) -gt 0 ]; }
 wait_for 30 has_work
 redis SAVE >/dev/null
 wait_for 60 has_closed 4
+kill -STOP "$runner"
 kill -9 "${pids[0]}"
 wait "${pids[0]}" 2>/dev/null || true
 rm "$work/queue.sock"
@@ -71,6 +73,7 @@ start_redis queue
 wait_for 30 grep -q 'redis restarted' "$work/serve.log"
 removed() { [ "$(grep -c 'queue.met .*removed=[1-9]' "$work/serve.log")" -gt 0 ]; }
 wait_for 30 removed
+kill -CONT "$runner"
 wait_for 60 has_closed 5
 
 # Flushed with nobody there: the jobs of the open generation are missing.

@@ -388,6 +388,14 @@ static void test_queue__signs_of_life_fade(void **state)
     assert_string_equal(counts_now().leader, "host:1");
     clock_advance(1);
     assert_string_equal(counts_now().leader, "");
+    /* One from before the clock jumped back does not keep others from taking over. */
+    OK(queue_stay(Q, RUN, EPOCH, &leader, E));
+    clock_advance(-500);
+    assert_string_equal(counts_now().leader, "host:1"); /* a small step is no matter */
+    clock_advance(-3600000);
+    assert_string_equal(counts_now().leader, "");
+    OK(queue_stay(Q, RUN, EPOCH, &leader, E));
+    assert_string_equal(counts_now().leader, "host:1");
     leader.name = "host:2";
     OK(queue_stay(Q, RUN, EPOCH + 1, &leader, E));
     leader.name = "host:1";

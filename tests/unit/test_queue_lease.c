@@ -502,6 +502,25 @@ static void test_queue_lease__clock_jump_gives_every_lease_a_fresh_one(void **st
     queue_claim_fini(&claim);
 }
 
+static void test_queue_lease__clock_jump_back_delays_nothing(void **state)
+{
+    struct queue_claim claim;
+    bool dead;
+
+    (void)state;
+    submit(1, "", 0, 0);
+    claim = claim_any();
+    OK(queue_fail(Q, &claim, false, "x", &dead, E));
+    state_is(1, "delayed");
+    queue_claim_fini(&claim);
+    clock_advance(-3600000);
+    reap(0, 0, 0, 0);
+    state_is(1, "delayed"); /* its backoff is not over */
+    clock_advance(LEASE_MS / 2);
+    reap(0, 0, 1, 0);
+    state_is(1, "ready");
+}
+
 static void test_queue_lease__claim_reaps_without_a_leader(void **state)
 {
     struct queue_claim claim;
@@ -541,6 +560,7 @@ int main(void)
         TEST(holders_make_no_run),
         TEST(two_claims_of_one_token_differ_by_nonce),
         TEST(clock_jump_gives_every_lease_a_fresh_one),
+        TEST(clock_jump_back_delays_nothing),
         TEST(claim_reaps_without_a_leader),
     };
 
