@@ -53,7 +53,9 @@ bool runner_job_again(struct runner_job *job, const char *what, const struct ner
         log_line(LOG_WARN, "job.waiting", &job->where, "for=\"%s\" try=%u reason=\"%s\"", what,
                  job->backoff.tries + 1, err->message);
     }
-    runner_beat_touch(job->beat);
+    if (job->units > 0) { /* work to lose; else let a runner that reaches the store have the job */
+        runner_beat_touch(job->beat);
+    }
     (void)runner_notice_sleep(job->env->notice, job->env->clock,
                               runner_backoff_next_ms(&job->backoff));
     return true;

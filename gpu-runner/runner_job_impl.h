@@ -70,8 +70,9 @@ bool runner_job_finish_as(struct runner_job *job, enum runner_job_end end, const
     __attribute__((format(printf, 3, 4)));
 
 /*
- * After a failed call: true when it may be made again now (the status is retryable; this waited and
- * showed life). False when it may not; with a stop asked for, the job is ended as stopped.
+ * After a failed call: true when it may be made again now (the status is retryable; this waited,
+ * and showed life if units have been done or restored). False when it may not; with a stop asked
+ * for, the job is ended as stopped.
  */
 bool runner_job_again(struct runner_job *job, const char *what, const struct nero_err *err);
 

@@ -3,6 +3,7 @@
  * gpu-runner/DESIGN.md says. Method: real runners on small jobs, with the queue, Redis and the
  * store changed under them.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -10,12 +11,17 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "nero/chain.h"
 #include "nero/clock.h"
+#include "nero/layout.h"
 #include "runner_world.h"
+
+enum { SLOT_PATH_BYTES = TEMP_FOLDER_BYTES + LAYOUT_KEY_BYTES + 8 };
 
 static struct world world;
 
@@ -301,6 +307,52 @@ static void test_runner_ends__waits_for_the_store(void **state)
     world_end_run(&world);
 }
 
+static void block_first_slot(char path[SLOT_PATH_BYTES])
+{
+    char object[LAYOUT_KEY_BYTES];
+
+    layout_slot(object, world.run.name, &world.job.id, 0);
+    (void)snprintf(path, SLOT_PATH_BYTES, "%s/store/%s", world.folder, object);
+    for (char *at = path + strlen(world.folder) + strlen("/store/"); *at != 0; at++) {
+        if (*at == '/') { /* the folders above it */
+            *at = 0;
+            assert_true(mkdir(path, 0700) == 0 || errno == EEXIST);
+            *at = '/';
+        }
+    }
+    assert_int_equal(mknod(path, S_IFSOCK | 0600, 0), 0);
+}
+
+/* The file of the job's first slot is a socket, which cannot be opened: to the runner, a store that
+ * is away before any work is done. Its lease lapses, so that others may have the job. */
+static void test_runner_ends__waiting_without_work_lets_the_lease_lapse(void **state)
+{
+    struct result_provenance provenance;
+    char path[SLOT_PATH_BYTES];
+    struct queue_job_info info = {.lost_leases = 0};
+    struct bytes outcome;
+
+    (void)state;
+    world_begin_run(&world, "epochs:2", NULL);
+    block_first_slot(path);
+    world_start(&world, 0, quick_stall);
+    assert_true(world_wait_log(&world, 0, "job.waiting"));
+    for (int i = 0; i < 200 && info.lost_leases == 0; i++) {
+        world_pass(&world, 100);
+        world_job_state(&world, &info);
+    }
+    assert_int_equal(info.lost_leases, 1);
+    assert_string_equal(info.state, "ready");
+    assert_true(world_log_has(&world, 0, "beat.stalled"));
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(world_wait_end(&world, 0, 90000), 0); /* nobody came: it goes on */
+    bytes_init(&outcome, RESULT_BYTES_MAX);
+    world_outcome(&world, &outcome, &provenance);
+    bytes_fini(&outcome);
+    assert_int_equal(provenance.attempts, 1);
+    world_end_run(&world);
+}
+
 static void test_runner_ends__idle_runner_stops_at_once(void **state)
 {
     static const char *const forever[] = {NULL};
@@ -391,6 +443,7 @@ int main(void)
         cmocka_unit_test(test_runner_ends__outlives_redis),
         cmocka_unit_test(test_runner_ends__known_result_is_only_told),
         cmocka_unit_test(test_runner_ends__waits_for_the_store),
+        cmocka_unit_test(test_runner_ends__waiting_without_work_lets_the_lease_lapse),
         cmocka_unit_test(test_runner_ends__idle_runner_stops_at_once),
         cmocka_unit_test(test_runner_ends__joins_by_token),
         cmocka_unit_test(test_runner_ends__help_and_version),
