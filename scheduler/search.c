@@ -702,22 +702,22 @@ bool search_finished(const struct search *search)
            (!search->last_job.wanted || search->last_job.done);
 }
 
-/* Equal candidates are one job: it is told for the first of them. */
-static bool is_repeated(const struct search_job *jobs, uint32_t index)
+/* To be waited for still. Equal candidates are one job: it is told for the first of them. */
+static bool is_pending(const struct search_job *jobs, uint32_t index)
 {
     for (uint32_t i = 0; i < index; i++) {
         if (jobs[i].wanted && hash_equal(&jobs[i].id, &jobs[index].id)) {
-            return true;
+            return false;
         }
     }
-    return false;
+    return jobs[index].wanted && !jobs[index].done;
 }
 
 uint32_t search_pending(const struct search *search, struct search_pending *out, uint32_t max)
 {
     uint32_t count = 0;
 
-    if (search->last_job.wanted && !search->last_job.done && max > 0) {
+    if (is_pending(&search->last_job, 0) && max > 0) {
         out[count++] = (struct search_pending){
             .last = true, .job = search->last_job.id, .info = search->last_job.info};
     }
@@ -725,36 +725,45 @@ uint32_t search_pending(const struct search *search, struct search_pending *out,
         const struct search_lineage *lineage = &search->lineages[i];
 
         for (uint32_t j = 0; lineage->open && j < waited_for(lineage)->member_count; j++) {
-            const struct search_job *job = &lineage->jobs[j];
-
-            if (job->wanted && !job->done && count < max && !is_repeated(lineage->jobs, j)) {
+            if (count < max && is_pending(lineage->jobs, j)) {
                 out[count++] =
                     (struct search_pending){.lineage = i,
                                             .generation = lineage->number,
                                             .member = j,
                                             .origin = waited_for(lineage)->members[j].origin,
-                                            .job = job->id,
-                                            .info = job->info};
+                                            .job = lineage->jobs[j].id,
+                                            .info = lineage->jobs[j].info};
             }
         }
     }
     return count;
 }
 
-enum nero_status search_cancel(struct search *search, const char *why, struct nero_err *err)
+/* The bucket first: whatever becomes of this process, nobody works on the job again. */
+static enum nero_status cancel_job(struct search *search, const struct search_job *jobs,
+                                   uint32_t index, const char *why, struct nero_err *err)
 {
     struct lead *lead = search->lead;
-    struct search_pending *pending = mem_calloc(GENERATION_MEMBERS_MAX, sizeof *pending);
-    uint32_t count;
     enum nero_status status = NERO_OK;
 
-    if (pending == NULL) {
-        return err_set(err, NERO_NO_MEMORY, 0, "no memory to list the unfinished jobs");
+    if (is_pending(jobs, index)) {
+        status =
+            submission_terminate(&search->submission, &jobs[index].id, SLOT_CANCELLED, why, err);
+        if (status == NERO_OK || status == NERO_CONFLICT) { /* ended already */
+            status = queue_cancel(lead->queue, lead->run, lead->epoch, &jobs[index].id, NULL, err);
+        }
     }
-    /* A search just opened has not taken up its generations: that is what names their jobs. */
+    return status;
+}
+
+enum nero_status search_cancel(struct search *search, const char *why, struct nero_err *err)
+{
+    enum nero_status status = cancel_job(search, &search->last_job, 0, why, err);
+
     for (uint32_t i = 0; i < search->lineage_count && status == NERO_OK; i++) {
         struct search_lineage *lineage = &search->lineages[i];
 
+        /* A search just opened has not taken up its generations: that is what names their jobs. */
         if (!lineage->loaded) {
             status = load_closed(search, lineage, err);
         }
@@ -764,18 +773,10 @@ enum nero_status search_cancel(struct search *search, const char *why, struct ne
         if (status == NERO_OK && lineage->open && !lineage->extending && all_done(lineage)) {
             status = advance(search, lineage, err); /* perhaps to jobs that train on */
         }
-    }
-    count = search_pending(search, pending, GENERATION_MEMBERS_MAX);
-    for (uint32_t i = 0; i < count && status == NERO_OK; i++) {
-        bool leased;
-
-        status =
-            submission_terminate(&search->submission, &pending[i].job, SLOT_CANCELLED, why, err);
-        if (status == NERO_OK || status == NERO_CONFLICT) {
-            status =
-                queue_cancel(lead->queue, lead->run, lead->epoch, &pending[i].job, &leased, err);
+        for (uint32_t j = 0;
+             status == NERO_OK && lineage->open && j < waited_for(lineage)->member_count; j++) {
+            status = cancel_job(search, lineage->jobs, j, why, err);
         }
     }
-    free(pending);
-    return status == NERO_OK ? NERO_OK : err_wrap(err, "cancel run %s", lead->run);
+    return status == NERO_OK ? NERO_OK : err_wrap(err, "cancel run %s", search->lead->run);
 }
