@@ -145,25 +145,42 @@ static enum nero_status refuse_led(struct queue *queue, const char *run, struct 
     return status;
 }
 
-/* Jobs that Redis has otherwise than the bucket are forgotten there: they are missing then. */
-static enum nero_status forget_changed(const struct lead *lead, const struct rebuild_report *report,
+/* The report has room for some differences only; what has to be repaired is kept whole. */
+struct noted {
+    struct rebuild_report *report;
+    struct bytes changed; /* struct hash each: jobs that Redis has otherwise than the bucket */
+};
+
+static enum nero_status note_changed(void *context, const struct compare_difference *difference,
+                                     struct nero_err *err)
+{
+    struct noted *noted = context;
+
+    if ((difference->kind == COMPARE_PLACE || difference->kind == COMPARE_CLASS ||
+         difference->kind == COMPARE_ENVELOPE) &&
+        bytes_append(&noted->changed, &difference->job, sizeof difference->job, err) != NERO_OK) {
+        return err->status;
+    }
+    return note(noted->report, difference, err);
+}
+
+/* Forgotten by Redis, they are missing there. */
+static enum nero_status forget_changed(const struct lead *lead, const struct bytes *changed,
                                        struct nero_err *err)
 {
     enum nero_status status = NERO_OK;
+    struct hash job;
 
-    for (uint32_t i = 0; i < report->told && status == NERO_OK; i++) {
-        const struct compare_difference *difference = &report->differences[i];
-
-        if (difference->kind == COMPARE_PLACE || difference->kind == COMPARE_CLASS ||
-            difference->kind == COMPARE_ENVELOPE) {
-            status = queue_finish(lead->queue, lead->run, lead->epoch, &difference->job, err);
-        }
+    for (size_t at = 0; at < changed->bytes && status == NERO_OK; at += sizeof job) {
+        memcpy(&job, changed->data + at, sizeof job);
+        status = queue_finish(lead->queue, lead->run, lead->epoch, &job, err);
     }
     return status;
 }
 
 static enum nero_status restore(struct opened *opened, struct lead *lead,
-                                struct rebuild_report *out, struct nero_err *err)
+                                const struct bytes *changed, struct rebuild_report *out,
+                                struct nero_err *err)
 {
     struct backlog_fill fill = {
         .run = lead->run, .window_bytes = lead->window_bytes, .lease_ms = lead->lease_ms};
@@ -171,7 +188,7 @@ static enum nero_status restore(struct opened *opened, struct lead *lead,
 
     if (status == NERO_OK) {
         out->epoch = fill.epoch = lead->epoch;
-        status = forget_changed(lead, out, err);
+        status = forget_changed(lead, changed, err);
     }
     if (status == NERO_OK) {
         status = backlog_meet(opened->backlog, lead->queue, lead->epoch, &out->removed, err);
@@ -208,11 +225,16 @@ enum nero_status rebuild_restore(struct storage *store, struct queue *queue, con
         status = cli_run_key(run, &run_key, err);
     }
     if (status == NERO_OK) {
-        status = compare_queue(opened.backlog, queue, run, NULL, note, out, &out->result, err);
+        struct noted noted = {.report = out};
+
+        bytes_init(&noted.changed, SIZE_MAX);
+        status = compare_queue(opened.backlog, queue, run, NULL, note_changed, &noted, &out->result,
+                               err);
         if (status == NERO_OK) {
             before(context, out);
-            status = restore(&opened, &lead, out, err);
+            status = restore(&opened, &lead, &noted.changed, out, err);
         }
+        bytes_fini(&noted.changed);
         key_pair_fini(&run_key);
     }
     close_run(&opened);
