@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "gpu-runner/runner_notice.h"
 #include "nero/chain.h"
 #include "nero/clock.h"
 #include "nero/layout.h"
@@ -365,7 +366,7 @@ static void test_runner_ends__idle_runner_stops_at_once(void **state)
     world_pass(&world, 300);
     start_ns = clock_mono_ns(clock_system());
     world_signal(&world, 0, SIGTERM);
-    assert_int_equal(world_wait_end(&world, 0, 30000), 75);
+    assert_int_equal(world_wait_end(&world, 0, RUNNER_NOTICE_GRACE_MS), 75);
     (void)printf("from SIGTERM to the end: %.2f s\n",
                  clock_seconds_since(clock_system(), start_ns));
     world_end_run(&world);

@@ -3,6 +3,8 @@
  * Method: one small real training job on the shipped images, done once undisturbed; then the same
  * job in other runs, under kills, stops and damage, and its outcome's bytes are compared.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -11,14 +13,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "gpu-runner/runner_notice.h"
 #include "nero/clock.h"
 #include "nero/layout.h"
 #include "runner_world.h"
 
 #define BUDGET "epochs:8"
+
+enum { LOCKS = 256 }; /* of a file: store */
 
 static struct world world;
 static struct bytes expected;
@@ -145,22 +152,28 @@ static void test_runner_kill__sigkill_in_a_job_that_stops_early(void **state)
     expected = others;
 }
 
+/* Told to stop, it ends before the kill that follows. */
+static void end_within(int64_t grace_ms)
+{
+    int64_t start_ns = clock_mono_ns(clock_system());
+
+    world_signal(&world, 0, SIGTERM);
+    assert_int_equal(world_wait_end(&world, 0, grace_ms), 75);
+    (void)printf("from SIGTERM to the end: %.2f s\n",
+                 clock_seconds_since(clock_system(), start_ns));
+}
+
 static void test_runner_kill__sigterm_commits_releases_and_ends_with_75(void **state)
 {
     struct result_provenance provenance;
     struct queue_job_info info;
-    int64_t start_ns;
     uint64_t slots;
 
     (void)state;
     world_begin_run(&world, BUDGET, NULL);
     world_start(&world, 0, at_ease);
     assert_true(world_wait_log(&world, 0, "epoch.ended"));
-    start_ns = clock_mono_ns(clock_system());
-    world_signal(&world, 0, SIGTERM);
-    assert_int_equal(world_wait_end(&world, 0, 30000), 75);
-    (void)printf("from SIGTERM to the end: %.2f s\n",
-                 clock_seconds_since(clock_system(), start_ns));
+    end_within(RUNNER_NOTICE_GRACE_MS);
     slots = world_slot_count(&world);
     assert_int_equal(slots, 2); /* takeover, checkpoint on notice */
     world_job_state(&world, &info);
@@ -176,6 +189,53 @@ static void test_runner_kill__sigterm_commits_releases_and_ends_with_75(void **s
     assert_int_equal(provenance.preemptions, 1);
 }
 
+/* Somebody else has every lock of the store: a put waits for 10 s. */
+static void hold_locks(int fds[LOCKS])
+{
+    char path[TEMP_FOLDER_BYTES + 64];
+
+    for (int i = 0; i < LOCKS; i++) {
+        (void)snprintf(path, sizeof path, "%s/store/~nero/lock/%02x", world.folder, (unsigned)i);
+        fds[i] = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0666);
+        assert_true(fds[i] >= 0);
+        while (flock(fds[i], LOCK_EX) != 0) {
+            assert_int_equal(errno, EINTR);
+        }
+    }
+}
+
+/* Crash point 15: a notice while an upload hangs. The job is given back and the program ends under
+ * the upload before the kill comes; what was committed before counts. */
+static void test_runner_kill__sigterm_during_an_upload_that_hangs(void **state)
+{
+    static const char *const hurried[] = {
+        "--once", "--checkpoint-interval", "steps:5", "--stop-grace", "5", NULL};
+    struct queue_job_info info;
+    int fds[LOCKS];
+
+    (void)state;
+    world_begin_run(&world, "epochs:1000", NULL);
+    world_start(&world, 0, hurried);
+    assert_true(world_wait_log(&world, 0, "checkpoint.committed"));
+    hold_locks(fds);
+    world_pass(&world, 500); /* the next one is on its way */
+    end_within(5000);
+    assert_true(world_log_has(&world, 0, "checkpoint.given_up"));
+    assert_true(world_log_has(&world, 0, "in the midst of an upload"));
+    world_job_state(&world, &info);
+    assert_string_equal(info.state, "ready");
+    assert_int_equal(info.preemptions, 1);
+    assert_int_equal(info.lost_leases, 0);
+    for (int i = 0; i < LOCKS; i++) {
+        (void)close(fds[i]);
+    }
+    world_start(&world, 0, often);
+    assert_true(world_wait_log(&world, 0, "job.restored"));
+    world_signal(&world, 0, SIGKILL);
+    assert_int_equal(world_wait_end(&world, 0, 5000), -1);
+    world_end_run(&world);
+}
+
 /* The parent's end of the enrolment socket closes: as SIGTERM. */
 static void test_runner_kill__parents_death_stops_it(void **state)
 {
@@ -186,7 +246,7 @@ static void test_runner_kill__parents_death_stops_it(void **state)
     world_start(&world, 0, at_ease);
     assert_true(world_wait_log(&world, 0, "epoch.ended"));
     world_hang_up(&world, 0);
-    assert_int_equal(world_wait_end(&world, 0, 30000), 75);
+    assert_int_equal(world_wait_end(&world, 0, RUNNER_NOTICE_GRACE_MS), 75);
     world_start(&world, 0, at_ease);
     assert_int_equal(world_wait_end(&world, 0, 90000), 0);
     check_outcome(&provenance);
@@ -276,8 +336,7 @@ static void damage_and_resume(enum damage damage)
     world_begin_run(&world, BUDGET, NULL);
     world_start(&world, 0, often);
     assert_true(world_wait_slots(&world, 4));
-    world_signal(&world, 0, SIGTERM); /* so that the next one need not wait for the lease */
-    assert_int_equal(world_wait_end(&world, 0, 30000), 75);
+    end_within(RUNNER_NOTICE_GRACE_MS); /* so that the next one need not wait for the lease */
     number = damage_newest(damage);
     world_start(&world, 0, often);
     assert_int_equal(world_wait_end(&world, 0, 90000), 0);
@@ -315,6 +374,7 @@ int main(void)
         cmocka_unit_test(test_runner_kill__sigkill_while_writing_checkpoints),
         cmocka_unit_test(test_runner_kill__sigkill_in_a_job_that_stops_early),
         cmocka_unit_test(test_runner_kill__sigterm_commits_releases_and_ends_with_75),
+        cmocka_unit_test(test_runner_kill__sigterm_during_an_upload_that_hangs),
         cmocka_unit_test(test_runner_kill__parents_death_stops_it),
         cmocka_unit_test(test_runner_kill__sleeper_is_fenced_while_another_works),
         cmocka_unit_test(test_runner_kill__sleeper_is_fenced_after_the_end),
