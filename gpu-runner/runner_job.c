@@ -70,7 +70,8 @@ bool runner_job_give_up(struct runner_job *job, const char *what, const struct n
         return runner_job_overtaken(job);
     }
     log_failure("job.unable", &job->where, err);
-    return runner_job_finish_as(job, RUNNER_JOB_UNABLE, "unable: %s: %.120s", what, err->message);
+    return runner_job_finish_as(job, RUNNER_JOB_UNABLE, QUEUE_UNABLE "%s: %.120s", what,
+                                err->message);
 }
 
 static bool terminal_is_ours(const struct runner_job *job, const struct chain_entry *terminal)

@@ -64,7 +64,7 @@ static bool class_fits(struct runner_job *job, const char *required, const char 
         return true;
     }
     (void)snprintf(job->pin_class, sizeof job->pin_class, "%s", required);
-    return runner_job_finish_as(job, RUNNER_JOB_UNABLE, "unable: %s needs class %.140s", by,
+    return runner_job_finish_as(job, RUNNER_JOB_UNABLE, QUEUE_UNABLE "%s needs class %.140s", by,
                                 required);
 }
 

@@ -284,6 +284,7 @@ enum nero_status queue_runners(struct queue *queue, const char *run, queue_each_
 {
     struct queue_reply reply;
     struct queue_runner runner;
+    char control[16];
     enum nero_status status = queue_begin(queue, QUEUE_SCRIPT_runners, run, err);
 
     if (status != NERO_OK) {
@@ -298,6 +299,10 @@ enum nero_status queue_runners(struct queue *queue, const char *run, queue_each_
         if (status == NERO_OK) {
             status =
                 queue_reply_text(&reply, runner.numeric_class, sizeof runner.numeric_class, err);
+        }
+        if (status == NERO_OK) {
+            status = queue_reply_text(&reply, control, sizeof control, err);
+            runner.drained = strcmp(control, "drain") == 0;
         }
         if (status == NERO_OK) {
             status = each(context, &runner, err);

@@ -10,29 +10,34 @@
 #include "redis_find.h"
 #include "run_view.h"
 
-enum { STATUS_LANES_MAX = 32, STATUS_GIVEN_UP_MAX = 20 };
+enum { STATUS_LANES_MAX = 32, STATUS_JOBS_MAX = 20 };
 
 /* A lane: ready jobs that want one numeric class ("": any), and the runners that could take them.
  */
 struct status_lane {
     char numeric_class[JOB_CLASS_BYTES];
     uint64_t ready;
-    uint32_t runners;
+    uint32_t runners; /* drained ones left out */
 };
 
-/* A job that the queue gave up on: dead or parked. */
-struct status_given_up {
+struct status_job {
     struct hash job;
     struct queue_job_info info;
+};
+
+struct status_jobs {
+    uint32_t count;
+    struct status_job jobs[2 * STATUS_JOBS_MAX];
 };
 
 /* The queue's side of a run. Lanes and jobs beyond the limits are left out. */
 struct status_queue {
     struct queue_counts counts;
+    uint32_t drained; /* of the runners */
     uint32_t lane_count;
     struct status_lane lanes[STATUS_LANES_MAX];
-    uint32_t given_up_count;
-    struct status_given_up given_up[2 * STATUS_GIVEN_UP_MAX];
+    struct status_jobs given_up; /* dead or parked */
+    struct status_jobs unable;   /* ready, but the last runner that had it could not do it */
 };
 
 static enum nero_status note_lane(void *context, const char *numeric_class, uint64_t ready,
@@ -57,6 +62,10 @@ static enum nero_status note_runner(void *context, const struct queue_runner *ru
     struct status_queue *queue = context;
 
     (void)err;
+    if (runner->drained) {
+        queue->drained++;
+        return NERO_OK;
+    }
     for (uint32_t i = 0; i < queue->lane_count; i++) {
         struct status_lane *lane = &queue->lanes[i];
 
@@ -66,53 +75,66 @@ static enum nero_status note_runner(void *context, const struct queue_runner *ru
     return NERO_OK;
 }
 
-static enum nero_status note_given_up(void *context, const struct hash *job, struct nero_err *err)
+static enum nero_status note_job(void *context, const struct hash *job, struct nero_err *err)
 {
-    struct status_queue *queue = context;
+    struct status_jobs *jobs = context;
 
     (void)err;
-    queue->given_up[queue->given_up_count++].job = *job;
+    jobs->jobs[jobs->count++].job = *job;
     return NERO_OK;
 }
 
-/* Dead and parked jobs with their reasons; one that was retried meanwhile is left out. */
-static enum nero_status read_given_up(struct queue *queue, const char *run,
-                                      struct status_queue *out, struct nero_err *err)
+/* What Redis says of each; those whose state or reason is another (retried meanwhile, claimed,
+ * released for other reasons) are left out. */
+static enum nero_status read_jobs(struct queue *queue, const char *run, struct status_jobs *jobs,
+                                  bool ready, struct nero_err *err)
 {
     uint32_t kept = 0;
 
-    if (queue_list(queue, run, "dead", STATUS_GIVEN_UP_MAX, note_given_up, out, err) != NERO_OK ||
-        queue_list(queue, run, "parked", STATUS_GIVEN_UP_MAX, note_given_up, out, err) != NERO_OK) {
-        return err->status;
-    }
-    for (uint32_t i = 0; i < out->given_up_count; i++) {
-        struct status_given_up job = out->given_up[i];
+    for (uint32_t i = 0; i < jobs->count; i++) {
+        struct status_job job = jobs->jobs[i];
         enum nero_status status = queue_job_info(queue, run, &job.job, &job.info, err);
+        bool is_ready = strcmp(job.info.state, "ready") == 0;
 
-        if (status == NERO_OK) {
-            out->given_up[kept++] = job;
-        } else if (status != NERO_NOT_FOUND) {
+        if (status != NERO_OK && status != NERO_NOT_FOUND) {
             return status;
         }
+        if (status == NERO_OK && is_ready == ready &&
+            (!ready || strncmp(job.info.reason, QUEUE_UNABLE, strlen(QUEUE_UNABLE)) == 0)) {
+            jobs->jobs[kept++] = job;
+        }
     }
-    out->given_up_count = kept;
+    jobs->count = kept;
     return NERO_OK;
 }
 
-static json_t *given_up_json(const struct status_queue *queue)
+static enum nero_status read_all_jobs(struct queue *queue, const char *run,
+                                      struct status_queue *out, struct nero_err *err)
+{
+    if (queue_list(queue, run, "dead", STATUS_JOBS_MAX, note_job, &out->given_up, err) != NERO_OK ||
+        queue_list(queue, run, "parked", STATUS_JOBS_MAX, note_job, &out->given_up, err) !=
+            NERO_OK ||
+        queue_list(queue, run, "ready", STATUS_JOBS_MAX, note_job, &out->unable, err) != NERO_OK ||
+        read_jobs(queue, run, &out->given_up, false, err) != NERO_OK) {
+        return err->status;
+    }
+    return read_jobs(queue, run, &out->unable, true, err);
+}
+
+static json_t *jobs_json(const struct status_jobs *list)
 {
     json_t *jobs = json_array();
 
-    for (uint32_t i = 0; i < queue->given_up_count; i++) {
-        const struct status_given_up *job = &queue->given_up[i];
+    for (uint32_t i = 0; i < list->count; i++) {
+        const struct status_job *job = &list->jobs[i];
         char hex[HASH_HEX_BYTES];
 
         hash_to_hex(hex, &job->job);
         (void)json_array_append_new(
-            jobs,
-            json_pack("{s:s, s:s, s:s, s:i, s:i, s:i}", "job", hex, "state", job->info.state,
-                      "reason", job->info.reason, "failed", (int)job->info.failures, "preempted",
-                      (int)job->info.preemptions, "lost", (int)job->info.lost_leases));
+            jobs, json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:i}", "job", hex, "state",
+                            job->info.state, "reason", job->info.reason, "runner", job->info.runner,
+                            "failed", (int)job->info.failures, "preempted",
+                            (int)job->info.preemptions, "lost", (int)job->info.lost_leases));
     }
     return jobs;
 }
@@ -161,8 +183,8 @@ static void print_counts(const struct queue_counts *counts)
 
 static void print_given_up(const struct status_queue *queue)
 {
-    for (uint32_t i = 0; i < queue->given_up_count; i++) {
-        const struct status_given_up *job = &queue->given_up[i];
+    for (uint32_t i = 0; i < queue->given_up.count; i++) {
+        const struct status_job *job = &queue->given_up.jobs[i];
         char hex[HASH_HEX_BYTES];
 
         hash_to_hex(hex, &job->job);
@@ -176,21 +198,31 @@ static void print_given_up(const struct status_queue *queue)
 /* Why ready jobs stay where they are, when no runner can take them. */
 static void print_stranded(const struct status_queue *queue)
 {
+    bool any = queue->counts.runners > queue->drained;
+
     for (uint32_t i = 0; i < queue->lane_count; i++) {
         const struct status_lane *lane = &queue->lanes[i];
 
         if (lane->runners > 0) {
             continue;
         }
-        if (queue->counts.runners == 0) {
-            (void)printf("no runner is there to take %" PRIu64
-                         " ready job(s): start one with nero-runner\n",
-                         lane->ready);
+        if (!any) {
+            (void)printf("no runner is there to take %" PRIu64 " ready job(s)%s: start one with "
+                         "nero-runner\n",
+                         lane->ready, queue->drained > 0 ? ", but drained ones" : "");
         } else {
             (void)printf("no runner can take %" PRIu64 " ready job(s): they go on only in numeric "
-                         "class \"%s\", which none of the %" PRIu64 " runner(s) has\n",
-                         lane->ready, lane->numeric_class, queue->counts.runners);
+                         "class \"%s\", which no runner has\n",
+                         lane->ready, lane->numeric_class);
         }
+    }
+    for (uint32_t i = 0; i < queue->unable.count; i++) {
+        const struct status_job *job = &queue->unable.jobs[i];
+        char hex[HASH_HEX_BYTES];
+
+        hash_to_hex(hex, &job->job);
+        (void)printf("job %.12s waits for another runner: %s was %s\n", hex, job->info.runner,
+                     job->info.reason);
     }
 }
 
@@ -206,7 +238,7 @@ static bool read_queue(const char *redis, const char *run, const char *url,
               queue_counts(queue, run, &out->counts, &err) == NERO_OK &&
               queue_lanes(queue, run, note_lane, out, &err) == NERO_OK &&
               queue_runners(queue, run, note_runner, out, &err) == NERO_OK &&
-              read_given_up(queue, run, out, &err) == NERO_OK;
+              read_all_jobs(queue, run, out, &err) == NERO_OK;
 
     if (!ok) {
         (void)snprintf(why, 256, "%.255s", err.message);
@@ -235,7 +267,9 @@ static void print_status(struct run_view *view, const char *redis, const char *u
         (void)json_object_set_new(root, "queue", counts);
         (void)json_object_set_new(root, "lanes", has_queue ? lanes_json(&queue) : json_null());
         (void)json_object_set_new(root, "given_up",
-                                  has_queue ? given_up_json(&queue) : json_null());
+                                  has_queue ? jobs_json(&queue.given_up) : json_null());
+        (void)json_object_set_new(root, "unable",
+                                  has_queue ? jobs_json(&queue.unable) : json_null());
         (void)json_dumpf(root, stdout, JSON_COMPACT);
         (void)fputc('\n', stdout);
         json_decref(root);

@@ -52,7 +52,7 @@ for _ = 1, 100 do
         local token = string.format('%08x%08x', tonumber(epoch), counter)
         redis.call('HSET', META, 'counter', text(counter))
         redis.call('HSET', key, 'st', 'leased', 'tok', token, 'nonce', nonce, 'runner', runner)
-        redis.call('HDEL', key, 'past', 'ctl', 'units', 'note')
+        redis.call('HDEL', key, 'past', 'ctl', 'units', 'note', 'reason')
         redis.call('ZADD', LEASE, text(now + ttl), id)
         event('claimed', id, runner)
         local job = fields(id, 'env', 'slot', 'nf', 'np', 'nl')

@@ -49,6 +49,21 @@ pids+=($!)
 nero-sched submit "$preset" --name storm "${search[@]}" || fail "submit"
 wait_for 20 is ready 2
 
+# A runner that cannot do a job, as status says: its images are neither in the store nor in its cache.
+mkdir "$work/aside"
+mv "$work"/data/nero/store/data/?? "$work/aside"
+XDG_CACHE_HOME=$work/empty start_runner
+stranded() { # JOB
+  nero-sched status storm | grep -q "job $1 waits for another runner: .* was unable: .*data set"
+}
+job=$(redis ZRANGE 'n:{storm}:ready' 0 0)
+wait_for 20 stranded "${job:0:12}"
+nero-sched status storm --json | grep -q '"unable":\[{"job":"[0-9a-f]*","state":"ready"' ||
+  fail "not in the JSON"
+says 'takes no more jobs' nero-sched drain "$(hostname):$runner"
+wait "$runner" && fail "a drained runner ended as if done"
+mv "$work"/aside/?? "$work/data/nero/store/data"
+
 # Paused and limited, also after a flush.
 says 'paused run storm' nero-sched pause storm
 says '"done":"limited","count":1' nero-sched limit storm 1 --json
@@ -62,8 +77,8 @@ start_runner
 wait_for 20 is runners 1
 is leased 0 || fail "a paused run gave a job away"
 
-# A job that failed in the store while the others wait: reopened there, and queued.
-job=$(redis ZRANGE 'n:{storm}:ready' 0 0)
+# A job that failed in the store while the others wait: reopened there, and queued. (One without slots.)
+job=$(redis ZRANGE 'n:{storm}:ready' -1 -1)
 redis EVAL "redis.call('HSET', KEYS[1] .. 'job:' .. ARGV[1], 'st', 'dead', 'reason', 'by hand')
   redis.call('ZREM', KEYS[1] .. 'ready', ARGV[1])
   redis.call('ZADD', KEYS[1] .. 'dead', 1, ARGV[1])" 1 'n:{storm}:' "$job" >/dev/null

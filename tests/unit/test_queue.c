@@ -463,8 +463,8 @@ static enum nero_status see_runner(void *context, const struct queue_runner *run
 
     (void)err;
     seen->count++;
-    (void)snprintf(seen->text, sizeof seen->text, "%s %s %s", runner->name, runner->host,
-                   runner->numeric_class);
+    (void)snprintf(seen->text, sizeof seen->text, "%s %s %s%s", runner->name, runner->host,
+                   runner->numeric_class, runner->drained ? " drained" : "");
     return NERO_OK;
 }
 
@@ -510,6 +510,9 @@ static void test_queue__readers_tell_what_is_there(void **state)
     OK(queue_runners(Q, RUN, see_runner, &seen, E));
     assert_int_equal(seen.count, 1);
     assert_string_equal(seen.text, "r1 host-1 cpu");
+    OK(queue_drain(Q, RUN, EPOCH, "r1", NULL, E));
+    OK(queue_runners(Q, RUN, see_runner, &seen, E));
+    assert_string_equal(seen.text, "r1 host-1 cpu drained");
     assert_int_equal(counts_now().runners, 1);
     clock_advance(3 * LEASE_MS + 1);
     assert_int_equal(counts_now().runners, 0);

@@ -193,8 +193,10 @@ static void test_queue_lease__counters_are_separate(void **state)
     }
     claim = claim_any();
     OK(queue_release(Q, &claim, false, "drained", E)); /* nobody was taken away */
+    assert_string_equal(info_of(1).reason, "drained");
     queue_claim_fini(&claim);
     claim = claim_any();
+    assert_string_equal(info_of(1).reason, ""); /* another has it now */
     clock_advance(LEASE_MS);
     reap(1, 0, 0, 0);
     queue_claim_fini(&claim);

@@ -216,6 +216,9 @@ enum nero_status queue_complete(struct queue *queue, const struct queue_claim *c
 enum nero_status queue_fail(struct queue *queue, const struct queue_claim *claim, bool permanent,
                             const char *reason, bool *dead, struct nero_err *err);
 
+/* Words before the reason of a release by a runner that cannot do the job: 'status' tells those. */
+#define QUEUE_UNABLE "unable: "
+
 /* Back to its old place in its priority, never as a failure. `preempted`: the runner is taken away,
  * which is counted; a runner that is drained, or cannot do the job, is not. Said twice counts once.
  * Errors: stale, not_found as queue_renew. */
@@ -252,7 +255,7 @@ struct queue_job_info {
     char numeric_class[JOB_CLASS_BYTES]; /* lane; "" = any */
     char runner[QUEUE_RUNNER_BYTES];
     char note[256];
-    char reason[QUEUE_REASON_BYTES];
+    char reason[QUEUE_REASON_BYTES]; /* why it is dead, parked, delayed, or was released */
     uint64_t token, step, slot;
     uint32_t failures, preemptions, lost_leases;
     int64_t lease_left_ms;
@@ -288,6 +291,7 @@ struct queue_runner {
     char name[QUEUE_RUNNER_BYTES];
     char host[128];
     char numeric_class[JOB_CLASS_BYTES];
+    bool drained; /* it takes no more jobs */
 };
 typedef enum nero_status queue_each_runner_fn(void *context, const struct queue_runner *runner,
                                               struct nero_err *err);
