@@ -28,6 +28,29 @@ static enum nero_status check_owner(const struct chain *chain, const struct slot
     return NERO_OK;
 }
 
+/* Step 2 for the scheduler: whether a later leader's time has begun in this chain. */
+static enum nero_status check_epoch(const struct chain *chain, const struct slot *slot,
+                                    struct nero_err *err)
+{
+    uint64_t epoch = slot->token >> 32;
+    uint64_t newest = chain_highest_token(chain) >> 32;
+
+    if (newest > epoch) {
+        return err_set(err, NERO_STALE, 0,
+                       "epoch %" PRIu64 " is in the chain, this scheduler led epoch %" PRIu64,
+                       newest, epoch);
+    }
+    return NERO_OK;
+}
+
+uint64_t chain_control_token(const struct chain *chain, const struct slot *slot)
+{
+    uint64_t first = slot->token & ~(uint64_t)UINT32_MAX;
+    uint64_t highest = chain_highest_token(chain);
+
+    return highest > first ? highest : first;
+}
+
 /* Steps 1 and 2. */
 enum nero_status chain_may_append(const struct chain *chain, const struct chain_row *row,
                                   const struct slot *slot, bool control, struct nero_err *err)
@@ -44,7 +67,7 @@ enum nero_status chain_may_append(const struct chain *chain, const struct chain_
         return err_set(err, NERO_CONFLICT, 0, "the job is not closed");
     }
     if (control) {
-        return NERO_OK;
+        return check_epoch(chain, slot, err);
     }
     if (check_owner(chain, slot, err) != NERO_OK) {
         return err->status;
@@ -81,7 +104,7 @@ static enum nero_status fill(struct chain *chain, struct chain_row *row, const s
     }
     if (control) {
         /* It ends or reopens by its kind, not by its token: the next claim must be above it. */
-        out->token = chain_highest_token(chain);
+        out->token = chain_control_token(chain, given);
         out->nonce = 0;
     }
     if (row->try_number != row->count) {

@@ -152,7 +152,7 @@ enum nero_status chain_attempt_row(struct chain *chain, const struct slot *slot,
     if (chain_attempt_refresh(chain, err) != NERO_OK) {
         return err->status;
     }
-    return chain_row_of(chain, control ? chain_highest_token(chain) : slot->token,
+    return chain_row_of(chain, control ? chain_control_token(chain, slot) : slot->token,
                         control ? 0 : slot->nonce, out, err);
 }
 

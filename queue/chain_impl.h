@@ -96,6 +96,9 @@ enum nero_status chain_make(struct chain *chain, struct chain_row *row, const st
 /* The highest token of all authentic slots; 0 without one. */
 uint64_t chain_highest_token(const struct chain *chain);
 
+/* Of a control slot: the highest token, or the first of its leader's epoch, which no claim gets. */
+uint64_t chain_control_token(const struct chain *chain, const struct slot *slot);
+
 /* ---- attempt mode ---- */
 
 /* Find the rows that others have begun since, and read all that are not ours to their ends. */

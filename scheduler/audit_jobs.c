@@ -311,12 +311,13 @@ static void check_owner(struct walk *walk, const char *key, const struct chain_e
 }
 
 /* The epoch in which the token was given must be one of the run's. */
-static void check_token(const struct walk *walk, const char *key, const struct slot *slot)
+/* A control slot's is its leader's, or that of the slot before; it may have had none. */
+static void check_token(const struct walk *walk, const char *key, const struct chain_entry *entry)
 {
-    uint64_t epoch = slot->token >> 32;
+    uint64_t epoch = entry->slot.token >> 32;
     char missing[LAYOUT_KEY_BYTES];
 
-    if (epoch > walk->audit->epochs || epoch == 0) {
+    if (epoch > walk->audit->epochs || (epoch == 0 && !entry->by_scheduler)) {
         layout_epoch(missing, walk->audit->run, epoch);
         audit_say(walk->audit, missing, "is missing: the token of %s was given in it", key);
     }
@@ -391,8 +392,8 @@ static enum nero_status check_slot(struct walk *walk, const struct chain_entry *
     audit->report->signatures++;
     audit_met(audit, &entry->hash);
     walk->job->ran = walk->job->ran || !entry->by_scheduler;
-    if (!entry->by_scheduler) { /* a control slot repeats the token before it, or has none */
-        check_token(walk, key, &entry->slot);
+    check_token(walk, key, entry);
+    if (!entry->by_scheduler) {
         check_owner(walk, key, entry);
     }
     check_restored(walk, key, &entry->slot);

@@ -41,7 +41,8 @@ static enum nero_status reopen(struct retry *retry, const struct hash *job, stru
     if (status != NERO_OK || look.state != SUBMISSION_FAILED) {
         return status;
     }
-    status = submission_terminate(&retry->submission, job, SLOT_REOPENED, "retried by hand", err);
+    status = submission_terminate(&retry->submission, job, retry->operate.epoch, SLOT_REOPENED,
+                                  "retried by hand", err);
     if (status == NERO_OK) {
         backlog_note_open(retry->submission.backlog, job, false);
         status = backlog_fill_one(retry->submission.backlog, retry->operate.queue, &fill, job, err);

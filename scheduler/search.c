@@ -73,7 +73,8 @@ enum nero_status search_look_first(struct search *search, struct search_job *job
     enum nero_status status = look_job(search, job, err);
 
     if (status == NERO_CANCELLED && search->reopen) {
-        status = submission_terminate(&search->submission, &job->id, SLOT_REOPENED, "resumed", err);
+        status = submission_terminate(&search->submission, &job->id, search->lead->epoch,
+                                      SLOT_REOPENED, "resumed", err);
         return status == NERO_OK ? look_job(search, job, err) : status;
     }
     return status;
@@ -398,8 +399,8 @@ enum nero_status search_poll(struct search *search, struct search_job *job, stru
     }
     status = look_job(search, job, err);
     if (status == NERO_OK && !job->done && dead) {
-        status =
-            submission_terminate(&search->submission, &job->id, SLOT_FAILED, job->info.reason, err);
+        status = submission_terminate(&search->submission, &job->id, search->lead->epoch,
+                                      SLOT_FAILED, job->info.reason, err);
         if (status == NERO_OK || status == NERO_CONFLICT) {
             status = look_job(search, job, err);
         }
@@ -747,8 +748,8 @@ static enum nero_status cancel_job(struct search *search, const struct search_jo
     enum nero_status status = NERO_OK;
 
     if (is_pending(jobs, index)) {
-        status =
-            submission_terminate(&search->submission, &jobs[index].id, SLOT_CANCELLED, why, err);
+        status = submission_terminate(&search->submission, &jobs[index].id, lead->epoch,
+                                      SLOT_CANCELLED, why, err);
         if (status == NERO_OK || status == NERO_CONFLICT) { /* ended already */
             status = queue_cancel(lead->queue, lead->run, lead->epoch, &jobs[index].id, NULL, err);
         }

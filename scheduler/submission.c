@@ -227,10 +227,11 @@ enum nero_status submission_look(struct submission *submission, const struct has
 }
 
 enum nero_status submission_terminate(struct submission *submission, const struct hash *job,
-                                      enum slot_kind kind, const char *why, struct nero_err *err)
+                                      uint64_t epoch, enum slot_kind kind, const char *why,
+                                      struct nero_err *err)
 {
     const struct lead *lead = submission->lead;
-    struct slot slot = {.kind = kind, .reason = SLOT_MANUAL};
+    struct slot slot = {.kind = kind, .token = CHAIN_EPOCH_TOKEN(epoch), .reason = SLOT_MANUAL};
     struct bytes envelope;
     struct chain *chain = NULL;
     enum nero_status status;

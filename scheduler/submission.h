@@ -72,8 +72,10 @@ enum nero_status submission_look(struct submission *submission, const struct has
                                  const struct hash *accepted, struct submission_look *out,
                                  struct nero_err *err);
 
-/* Append a slot of the scheduler's own: failed, cancelled or reopened. Final already: conflict. */
+/* Append a slot of the scheduler's own: failed, cancelled or reopened, as the leader of `epoch`.
+ * Errors: conflict (final already); stale (a later leader's epoch is in the job's chain). */
 enum nero_status submission_terminate(struct submission *submission, const struct hash *job,
-                                      enum slot_kind kind, const char *why, struct nero_err *err);
+                                      uint64_t epoch, enum slot_kind kind, const char *why,
+                                      struct nero_err *err);
 
 #endif

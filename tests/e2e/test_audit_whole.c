@@ -189,7 +189,7 @@ static void test_audit_whole__bears_what_the_scheduler_ends(void **state)
     audit.root = run.root.public_key;
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         assert_int_equal(submission_terminate(&run.submission, &proposed.generation.members[0].job,
-                                              kinds[i], "by hand", &err),
+                                              1, kinds[i], "by hand", &err),
                          NERO_OK);
         assert_int_equal(audit_run(run.store, run.name, &audit, &report, &err), NERO_OK);
         assert_int_equal(report.finding_count, 0);

@@ -332,8 +332,10 @@ static void test_explain__tells_what_was_submitted(void **state)
  */
 static void test_explain__tells_the_schedulers_word_and_a_damaged_takeover(void **state)
 {
-    struct slot failed = {.kind = SLOT_FAILED, .text = "three times"};
-    struct slot reopened = {.kind = SLOT_REOPENED, .text = "retried by hand"};
+    struct slot failed = {
+        .kind = SLOT_FAILED, .token = CHAIN_EPOCH_TOKEN(1), .text = "three times"};
+    struct slot reopened = {
+        .kind = SLOT_REOPENED, .token = CHAIN_EPOCH_TOKEN(1), .text = "retried by hand"};
     struct explain story;
     struct nero_err err;
     struct told told;

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -282,8 +283,8 @@ struct slot slot_of(const struct actor *actor, enum slot_kind kind)
     if (kind == SLOT_CHECKPOINT || kind == SLOT_FINAL) {
         slot.body = bytes_view_str("body");
     }
-    if (kind == SLOT_FAILED || kind == SLOT_CANCELLED) {
-        memcpy(slot.text, "why", 4);
+    if (kind == SLOT_FAILED || kind == SLOT_CANCELLED || kind == SLOT_REOPENED) {
+        (void)snprintf(slot.text, sizeof slot.text, "%" PRIu64, slot.token >> 32);
     }
     return slot;
 }
@@ -295,15 +296,26 @@ enum nero_status append(struct actor *actor, enum slot_kind kind)
     return chain_append(actor->chain, &slot, actor->key, NULL, E);
 }
 
+struct actor leader_of(uint64_t epoch)
+{
+    struct actor leader = actor_of(CHAIN_EPOCH_TOKEN(epoch), 0, 0);
+
+    leader.key = &world.run_key;
+    return leader;
+}
+
+enum nero_status led_by(uint64_t epoch, enum slot_kind kind)
+{
+    struct actor leader = leader_of(epoch);
+    enum nero_status status = append(&leader, kind);
+
+    chain_close(leader.chain);
+    return status;
+}
+
 enum nero_status by_scheduler(enum slot_kind kind)
 {
-    struct actor scheduler = actor_of(0, 0, 0);
-    enum nero_status status;
-
-    scheduler.key = &world.run_key;
-    status = append(&scheduler, kind);
-    chain_close(scheduler.chain);
-    return status;
+    return led_by(0, kind);
 }
 
 void chain_is(const char *expected)

@@ -68,7 +68,10 @@ struct actor actor_of(uint64_t token, uint64_t nonce, int runner);
 enum nero_status take_over(struct actor *actor);
 struct slot slot_of(const struct actor *actor, enum slot_kind kind);
 enum nero_status append(struct actor *actor, enum slot_kind kind);
-enum nero_status by_scheduler(enum slot_kind kind);
+/* The scheduler that leads this epoch; its slots say so in their text. */
+struct actor leader_of(uint64_t epoch);
+enum nero_status led_by(uint64_t epoch, enum slot_kind kind);
+enum nero_status by_scheduler(enum slot_kind kind); /* of epoch 0 */
 
 /* The stored chain as kinds, '-' for an invalid slot: "TC-F". */
 void chain_is(const char *expected);

@@ -438,6 +438,39 @@ static void test_chain__blobs_are_verified_and_heal(void **state)
     chain_close(b.chain);
     bytes_fini(&out);
 }
+
+/* ---- two leaders ---- */
+
+/* Where a later one has left a mark in the chain, a former one's word is not taken any more. */
+static void test_chain__a_former_leader_is_stale(void **state)
+{
+    struct actor a = actor_of(CHAIN_EPOCH_TOKEN(5) + 9, 1, 0);
+    struct actor b = actor_of(CHAIN_EPOCH_TOKEN(6) + 1, 2, 1);
+    struct actor c = actor_of(CHAIN_EPOCH_TOKEN(6) + 2, 3, 1);
+    struct actor asleep;
+
+    (void)state;
+    OK(take_over(&a));
+    REFUSED(NERO_STALE, led_by(4, SLOT_CANCELLED));
+    asleep = leader_of(5);
+    OK(take_over(&b)); /* a claim is a mark, also where the former leader has not read it */
+    REFUSED(NERO_STALE, append(&asleep, SLOT_FAILED));
+    /* No mark of epoch 7 yet: as if it had come before the succession. */
+    OK(led_by(6, SLOT_CANCELLED));
+    OK(led_by(7, SLOT_REOPENED)); /* a control slot is a mark */
+    REFUSED(NERO_STALE, led_by(6, SLOT_FAILED));
+    OK(chain_refresh(c.chain, E));
+    REFUSED(NERO_STALE, take_over(&c)); /* claims of former epochs are out as well */
+    chain_close(c.chain);
+    c = actor_of(CHAIN_EPOCH_TOKEN(7) + 1, 4, 1);
+    OK(take_over(&c)); /* and the first of this one is in */
+    OK(led_by(7, SLOT_FAILED));
+    chain_is("TTLRTX");
+    chain_close(a.chain);
+    chain_close(b.chain);
+    chain_close(c.chain);
+    chain_close(asleep.chain);
+}
 #define TEST(name) cmocka_unit_test_setup_teardown(test_chain__##name, set_up, tear_down)
 
 int main(void)
@@ -456,6 +489,7 @@ int main(void)
         TEST(too_many_damaged_in_a_row_is_an_error),
         TEST(a_slot_is_at_most_64_kib),
         TEST(blobs_are_verified_and_heal),
+        TEST(a_former_leader_is_stale),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -228,6 +228,28 @@ static void test_chain_attempt__a_cancellation_that_raced_stays(void **state)
     end(&b);
 }
 
+/* A later leader's slots lie above all attempts of former epochs, and a former leader's are refused
+ * where it sees them. */
+static void test_chain_attempt__a_former_leader_is_stale(void **state)
+{
+    struct actor a = actor_of(CHAIN_EPOCH_TOKEN(5) + 9, 10, 0);
+    struct actor b = actor_of(CHAIN_EPOCH_TOKEN(6) + 1, 20, 1);
+
+    (void)state;
+    OK(take_over(&a));
+    OK(led_by(5, SLOT_CANCELLED));
+    OK(led_by(6, SLOT_REOPENED));
+    REFUSED(NERO_STALE, led_by(5, SLOT_FAILED));
+    REFUSED(NERO_STALE, commit(&a, 1));
+    OK(take_over(&b));
+    OK(commit(&b, 1));
+    REFUSED(NERO_STALE, led_by(5, SLOT_CANCELLED));
+    OK(led_by(6, SLOT_CANCELLED));
+    chain_is("TLRTCL");
+    end(&a);
+    end(&b);
+}
+
 /* A flipped bit costs its slot and no other; a slot in a wrong row counts for nothing. */
 static void test_chain_attempt__damage_and_strangers(void **state)
 {
@@ -448,6 +470,7 @@ int main(void)
         ATTEMPT_TEST(test_chain_attempt__forks_are_legal),
         ATTEMPT_TEST(test_chain_attempt__which_end_is_in_force),
         ATTEMPT_TEST(test_chain_attempt__a_cancellation_that_raced_stays),
+        ATTEMPT_TEST(test_chain_attempt__a_former_leader_is_stale),
         ATTEMPT_TEST(test_chain_attempt__damage_and_strangers),
         ATTEMPT_TEST(test_chain_attempt__nothing_is_overwritten_after_faults),
         ATTEMPT_TEST(test_chain_attempt__races),

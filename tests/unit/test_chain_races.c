@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -214,6 +215,100 @@ static void test_chain_races__of_many_threads_one_ends_the_job(void **state)
     }
 }
 
+/* ---- two leaders ---- */
+
+enum { REIGN_ROUNDS = 30, REIGN_SLOTS = 40, FORMER = 5 };
+
+struct reign {
+    pthread_t thread;
+    struct trust *trust;
+    struct actor leader;
+    struct rng_stream rng;
+    unsigned commits;
+    bool deposed;
+};
+
+/* Cancel and reopen for as long as nobody objects. */
+static void *rule(void *context)
+{
+    struct reign *reign = context;
+    struct nero_err err;
+
+    clock_sleep_ms(clock_system(), (int64_t)rng_below(&reign->rng, 4));
+    for (int i = 0; i < REIGN_SLOTS && !reign->deposed; i++) {
+        struct slot slot = slot_of(&reign->leader, i % 2 == 0 ? SLOT_CANCELLED : SLOT_REOPENED);
+        enum nero_status status =
+            chain_append(reign->leader.chain, &slot, reign->leader.key, NULL, &err);
+
+        reign->commits += status == NERO_OK;
+        reign->deposed = status == NERO_STALE;
+        if (status == NERO_CONFLICT) { /* the other was faster */
+            (void)chain_refresh(reign->leader.chain, &err);
+        }
+        if (rng_below(&reign->rng, 4) == 0) {
+            clock_sleep_ms(clock_system(), 1);
+        }
+    }
+    return NULL;
+}
+
+/* Each control slot was written by a leader of no lower an epoch than any slot below it. */
+static void check_reigns(struct chain *chain)
+{
+    uint64_t newest = 0;
+
+    for (uint64_t i = 0; i < chain_count(chain); i++) {
+        const struct chain_entry *entry = chain_at(chain, i);
+
+        if (entry->valid && entry->by_scheduler) {
+            assert_true(strtoull(entry->slot.text, NULL, 10) >= newest);
+        }
+        if (entry->valid && entry->slot.token >> 32 > newest) {
+            newest = entry->slot.token >> 32;
+        }
+    }
+}
+
+static void test_chain_races__of_two_leaders_the_former_stops(void **state)
+{
+    struct reign reigns[2];
+    unsigned former = 0;
+    unsigned deposed = 0;
+
+    for (uint32_t round = 0; round < REIGN_ROUNDS; round++) {
+        struct chain *chain;
+
+        tear_down(state);
+        set_up(state);
+        for (uint32_t i = 0; i < 2; i++) {
+            reigns[i] = (struct reign){.leader = leader_of(FORMER + i)};
+            chain_close(reigns[i].leader.chain);
+            reigns[i].rng = rng_stream(2, RNG_TEST, 0, round, i);
+            reigns[i].trust = chain_world_trust();
+            reigns[i].leader.chain = chain_world_open(reigns[i].trust);
+        }
+        for (int i = 0; i < 2; i++) {
+            assert_int_equal(pthread_create(&reigns[i].thread, NULL, rule, &reigns[i]), 0);
+        }
+        for (int i = 0; i < 2; i++) {
+            (void)pthread_join(reigns[i].thread, NULL);
+        }
+        chain = chain_world_open(trust);
+        check_reigns(chain);
+        assert_int_equal(chain_count(chain), reigns[0].commits + reigns[1].commits);
+        assert_true(reigns[1].commits > 0);
+        assert_false(reigns[1].deposed);
+        former += reigns[0].commits;
+        deposed += reigns[0].deposed;
+        chain_close(chain);
+        for (int i = 0; i < 2; i++) {
+            chain_close(reigns[i].leader.chain);
+            trust_close(reigns[i].trust);
+        }
+    }
+    assert_true(former > 0 && deposed > 0); /* they did meet */
+}
+
 /* ---- random interleavings ---- */
 
 enum { ACTORS = 3, STEPS = 60, SEEDS = 200, COMMITS_MAX = STEPS };
@@ -222,6 +317,7 @@ struct story {
     struct rng_stream rng;
     struct actor actors[ACTORS];
     uint64_t next_token;
+    uint64_t epoch;
     struct {
         struct hash hash; /* of the stored slot */
         uint64_t number;
@@ -237,11 +333,16 @@ static void note_commit(struct story *story, const struct chain_entry *entry)
     story->commits[story->commit_count++].number = entry->number;
 }
 
-/* A claim: mostly a new token; sometimes one given twice, with another nonce. */
+/* A claim: mostly a new token; sometimes one given twice, with another nonce; now and then the
+ * first under a new leader. */
 static void new_claim(struct story *story, struct actor *actor)
 {
     chain_close(actor->chain);
-    story->next_token += rng_below(&story->rng, 4) != 0 ? 1 : 0;
+    if (rng_below(&story->rng, 8) == 0) {
+        story->next_token = CHAIN_EPOCH_TOKEN(++story->epoch) + 1;
+    } else {
+        story->next_token += rng_below(&story->rng, 4) != 0 ? 1 : 0;
+    }
     actor->chain = chain_world_open(trust);
     actor->token = story->next_token;
     actor->nonce = rng_u64(&story->rng) | 1;
@@ -290,7 +391,8 @@ static void story_step(struct story *story)
         break;
     case 5:
         storage_fault_set(world.control, (struct storage_fault_plan){0});
-        status = by_scheduler(rng_below(&story->rng, 3) == 0 ? SLOT_CANCELLED : SLOT_REOPENED);
+        status = led_by(story->epoch - (story->epoch > 0 ? rng_below(&story->rng, 2) : 0),
+                        rng_below(&story->rng, 3) == 0 ? SLOT_CANCELLED : SLOT_REOPENED);
         entry = NULL;
         break;
     case 6:
@@ -324,6 +426,9 @@ static void check_story(const struct story *story)
 
         assert_true(entry->valid);
         assert_true(hash_equal(&entry->hash, &story->commits[i].hash));
+    }
+    if (!story->damaged) {
+        check_reigns(chain);
     }
     chain_close(chain);
 }
@@ -359,9 +464,8 @@ static void test_chain_races__random_interleavings_keep_the_invariants(void **st
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(an_unknown_outcome_is_resolved),
-        TEST(every_call_of_the_store_may_fail),
-        TEST(of_many_threads_one_ends_the_job),
+        TEST(an_unknown_outcome_is_resolved),           TEST(every_call_of_the_store_may_fail),
+        TEST(of_many_threads_one_ends_the_job),         TEST(of_two_leaders_the_former_stops),
         TEST(random_interleavings_keep_the_invariants),
     };
 

@@ -67,14 +67,17 @@ const struct chain_entry *chain_checkpoint(const struct chain *chain,
  * that CHAIN_KEPT_CHECKPOINTS newer ones follow. */
 bool chain_keeps_blobs(const struct chain *chain, const struct chain_entry *entry);
 
+#define CHAIN_EPOCH_TOKEN(epoch) ((uint64_t)(epoch) << 32) /* below all tokens given in it */
+
 /*
  * Append. The caller sets kind, token, nonce, reason, text, blobs, body, restored_from; run, job,
- * number, prev, skipped and wall_ms are filled here, for the scheduler's failed, cancelled and
- * reopened also token and nonce. Resolves a 412 and an unknown outcome by
- * reading.
- * `out` may be NULL. Errors: stale (overtaken: stop at once, touch nothing); conflict (terminal
- * already; nothing to reopen); unknown (repeat the call with the same slot); unavailable; invalid
- * (no takeover before; a field beyond its limit); denied (certificate missing or expired).
+ * number, prev, skipped and wall_ms are filled here. For the scheduler's failed, cancelled and
+ * reopened the token is CHAIN_EPOCH_TOKEN, and it and the nonce are filled. Resolves a 412 and an
+ * unknown outcome by reading.
+ * `out` may be NULL. Errors: stale (overtaken by a claim, or by a later leader's epoch: stop at
+ * once, touch nothing); conflict (terminal already; nothing to reopen); unknown (repeat the call
+ * with the same slot); unavailable; invalid (no takeover before; a field beyond its limit); denied
+ * (certificate missing or expired).
  */
 enum nero_status chain_append(struct chain *chain, const struct slot *slot,
                               const struct key_pair *signer, const struct chain_entry **out,
