@@ -22,7 +22,8 @@ enum {
     LOOP_OUTAGE_ONCE_MS = 30000, /* with --once nobody wants to wait for ever */
     LOOP_WAIT_MS = 1000,         /* for a job; then runs are looked for again */
     LOOP_DISCOVER_MS = 5000,
-    LOOP_REFUSED_MS = 15000,     /* before asking a run again that did not certify */
+    LOOP_REFUSED_MS = 15000,     /* before asking a run again that did not certify, */
+    LOOP_USELESS_MS = 500,       /* and the same where no run did: there is nothing else to do */
     LOOP_TOKEN_WAIT_MS = 5000,   /* for a scheduler's answer; a stop request waits as long */
     LOOP_MARGIN_MS = 3600000,    /* a job must end before its certificate does */
     LOOP_STORE_BUDGET_MS = 1000, /* of one call; longer outages are the jobs' to wait out */
@@ -33,11 +34,11 @@ enum {
 
 struct member {
     char run[SLOT_RUN_BYTES];
-    struct trust *trust;  /* NULL: not certified */
-    int64_t asked_ns;     /* last try to enrol */
-    int64_t not_after_ms; /* no job is begun after this, wall clock */
-    int64_t announced_ns; /* 0: never */
-    bool seen;            /* in the newest list of runs */
+    struct trust *trust;                 /* NULL: not certified */
+    int64_t asked_ns;                    /* last try to enrol */
+    int64_t not_before_ms, not_after_ms; /* no job is begun outside, wall clock */
+    int64_t announced_ns;                /* 0: never */
+    bool seen;                           /* in the newest list of runs */
 };
 
 struct loop {
@@ -259,6 +260,7 @@ static enum nero_status open_trust(struct loop *loop, struct member *member,
     }
     member->trust = trust;
     margin_ms = (grant->certificate.not_after_ms - clock_wall_ms(loop->clock)) / 8;
+    member->not_before_ms = grant->certificate.not_before_ms;
     member->not_after_ms =
         grant->certificate.not_after_ms - (margin_ms < LOOP_MARGIN_MS ? margin_ms : LOOP_MARGIN_MS);
     log_line(LOG_INFO, "runner.enrolled", &(struct log_context){.run = member->run},
@@ -296,19 +298,35 @@ static enum nero_status enrol_remote(struct loop *loop, struct member *member, s
     return open_trust(loop, member, &grant, err);
 }
 
+/* Within the certificate's time; a clock that steps back leaves it, too. */
 static bool is_certified(const struct loop *loop, const struct member *member)
 {
-    return member->trust != NULL && member->not_after_ms > clock_wall_ms(loop->clock);
+    int64_t now_ms = clock_wall_ms(loop->clock);
+
+    return member->trust != NULL && member->not_before_ms <= now_ms &&
+           now_ms < member->not_after_ms;
+}
+
+static bool has_work(const struct loop *loop)
+{
+    for (uint32_t i = 0; i < loop->member_count; i++) {
+        if (is_certified(loop, &loop->members[i])) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* Look for runs and ask each new one for a certificate. */
 static enum nero_status discover(struct loop *loop, struct nero_err *err)
 {
     int64_t now_ns = clock_mono_ns(loop->clock);
+    bool useful = has_work(loop);
+    int64_t discover_ns = (int64_t)(useful ? LOOP_DISCOVER_MS : LOOP_USELESS_MS) * 1000000;
+    int64_t refused_ns = (int64_t)(useful ? LOOP_REFUSED_MS : LOOP_USELESS_MS) * 1000000;
 
     if (loop->options->enrol_fd >= 0 ||
-        (loop->discovered_ns != 0 &&
-         now_ns - loop->discovered_ns < (int64_t)LOOP_DISCOVER_MS * 1000000)) {
+        (loop->discovered_ns != 0 && now_ns - loop->discovered_ns < discover_ns)) {
         return NERO_OK;
     }
     for (uint32_t i = 0; i < loop->member_count; i++) {
@@ -321,8 +339,7 @@ static enum nero_status discover(struct loop *loop, struct nero_err *err)
         struct member *member = &loop->members[i];
 
         if (!member->seen || is_certified(loop, member) ||
-            (member->asked_ns != 0 &&
-             now_ns - member->asked_ns < (int64_t)LOOP_REFUSED_MS * 1000000)) {
+            (member->asked_ns != 0 && now_ns - member->asked_ns < refused_ns)) {
             continue;
         }
         if (enrol_remote(loop, member, err) != NERO_OK) {
@@ -492,8 +509,8 @@ static enum nero_status renew_certificate(struct loop *loop, struct nero_err *er
     }
     if (loop->options->enrol_fd < 0) {
         return err_set(err, NERO_CANCELLED, 0,
-                       "the certificate in run %s is about to end: start a new runner with a new "
-                       "token",
+                       "the certificate in run %s is about to end, or this clock is wrong: start a "
+                       "new runner with a new token",
                        member->run);
     }
     key_pair_fini(&loop->key);

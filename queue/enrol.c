@@ -32,7 +32,7 @@ enum {
     ENROL_ANSWER_WAIT_MS = 30000, /* a scheduler may be busy with its store */
     ENROL_REQUEST_WAIT_MS = 2000, /* it may not be held up by a child that stopped midway */
     ENROL_POLL_MS = 200,
-    ENROL_PUSH_AGAIN_MS = 10000,  /* Redis may have been emptied since */
+    ENROL_PUSH_AGAIN_MS = 2000,   /* Redis may have been emptied since */
     ENROL_SKEW_MS = 5 * 60 * 1000 /* by which machines' clocks may differ */
 };
 
