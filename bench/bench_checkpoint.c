@@ -283,8 +283,8 @@ static enum nero_status measure_resume(struct bench *bench, struct bench_side *s
     status = chain_open(bench->store, bench->trust, &side->job.id,
                         bytes_as_view(&side->job.envelope), &side->chain, err);
     if (status == NERO_OK) {
-        status = runner_ckpt_find(side->chain, bench->store, bench->run.name, NULL, NULL, &progress,
-                                  &state, &found, &passed, err);
+        status = runner_ckpt_find(side->chain, bench->store, bench->run.name, NULL, NULL, NULL,
+                                  &progress, &state, &found, &passed, err);
     } else {
         side->chain = NULL;
     }

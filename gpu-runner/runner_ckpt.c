@@ -69,7 +69,8 @@ static const struct slot_blob *find_blob(const struct slot *slot, const char *ro
 }
 
 static enum nero_status read_one(const struct chain_entry *entry, struct storage *store,
-                                 const char *run, struct progress *progress, struct bytes *state,
+                                 const char *run, const struct storage_progress *reading,
+                                 struct progress *progress, struct bytes *state,
                                  struct nero_err *err)
 {
     const struct slot_blob *blob = find_blob(&entry->slot, RUNNER_CKPT_STATE);
@@ -86,7 +87,7 @@ static enum nero_status read_one(const struct chain_entry *entry, struct storage
     if (blob->bytes > RUNNER_CKPT_STATE_BYTES_MAX) {
         return err_set(err, NERO_TOO_BIG, 0, "a state of %" PRIu64 " bytes", blob->bytes);
     }
-    if (chain_get_blob(store, run, &blob->hash, blob->bytes, state, err) != NERO_OK) {
+    if (chain_get_blob(store, run, &blob->hash, blob->bytes, reading, state, err) != NERO_OK) {
         return err->status;
     }
     return state->bytes == blob->bytes
@@ -104,14 +105,14 @@ static bool is_damage(enum nero_status status)
 
 enum nero_status runner_ckpt_find(struct chain *chain, struct storage *store, const char *run,
                                   const struct chain_entry *below, const struct log_context *where,
-                                  struct progress *progress, struct bytes *state,
-                                  const struct chain_entry **found, uint32_t *passed,
-                                  struct nero_err *err)
+                                  const struct storage_progress *reading, struct progress *progress,
+                                  struct bytes *state, const struct chain_entry **found,
+                                  uint32_t *passed, struct nero_err *err)
 {
     const struct chain_entry *entry;
 
     while ((entry = chain_checkpoint(chain, below)) != NULL) {
-        enum nero_status status = read_one(entry, store, run, progress, state, err);
+        enum nero_status status = read_one(entry, store, run, reading, progress, state, err);
 
         if (status == NERO_OK) {
             *found = entry;

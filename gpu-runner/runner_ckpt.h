@@ -45,14 +45,15 @@ enum nero_status runner_ckpt_commit(struct chain *chain, const struct runner_ckp
 
 /*
  * The newest whole checkpoint below `below` (NULL: any). *found is its slot; progress (initialised
- * by the caller) and state are replaced. Damaged ones are logged by name and passed over; `passed`
+ * by the caller) and state are replaced. `reading` is told of a
+ * state's pieces; may be NULL. Damaged ones are logged by name and passed over; `passed`
  * counts them. Errors: not_found (there is none), no_memory, of the store.
  */
 enum nero_status runner_ckpt_find(struct chain *chain, struct storage *store, const char *run,
                                   const struct chain_entry *below, const struct log_context *where,
-                                  struct progress *progress, struct bytes *state,
-                                  const struct chain_entry **found, uint32_t *passed,
-                                  struct nero_err *err);
+                                  const struct storage_progress *reading, struct progress *progress,
+                                  struct bytes *state, const struct chain_entry **found,
+                                  uint32_t *passed, struct nero_err *err);
 
 /* Name the slots that do not verify in the log. */
 void runner_ckpt_log_damage(const struct chain *chain, const struct log_context *where);

@@ -25,7 +25,9 @@ struct data_blob {
 
 struct runner_data {
     struct storage *store;
-    char folder[RUNNER_DATA_PATH_BYTES]; /* "": no cache */
+    char folder[RUNNER_DATA_PATH_BYTES];    /* "": no cache */
+    const struct storage_progress *reading; /* during a load; may be NULL */
+    uint64_t read_before;                   /* bytes of the blobs in front of the present one */
     bool loaded;
     struct hash id;
     struct data_blob train;
@@ -206,25 +208,33 @@ static bool cache_store(const struct runner_data *data, const struct hash *hash,
 
 /* ---- from the store ---- */
 
+static void note_read(void *context, uint64_t bytes)
+{
+    const struct runner_data *data = context;
+
+    if (data->reading != NULL) {
+        data->reading->made(data->reading->context, data->read_before + bytes);
+    }
+}
+
 static enum nero_status fetch(struct runner_data *data, const struct hash *hash, uint64_t bytes,
                               struct bytes *out, struct nero_err *err)
 {
+    const struct storage_progress reading = {.made = note_read, .context = data};
     char object[LAYOUT_KEY_BYTES];
-    struct hash found;
 
     layout_data_blob(object, hash);
     bytes_init(out, bytes);
-    if (storage_get(data->store, object, out, NULL, err) != NERO_OK) {
+    if (storage_get_content(data->store, object, hash, bytes, &reading, out, err) != NERO_OK) {
         bytes_fini(out);
         return err_wrap(err, "data blob");
     }
-    found = hash_of(bytes_as_view(out));
-    if (out->bytes != bytes || !hash_equal(&found, hash)) {
+    if (out->bytes != bytes) {
         size_t have = out->bytes;
 
         bytes_fini(out);
-        return err_set(err, NERO_CORRUPT, 0, "%s: %zu bytes that are not its content (%llu)",
-                       object, have, (unsigned long long)bytes);
+        return err_set(err, NERO_CORRUPT, 0, "%s: %zu bytes, but its data set says %llu", object,
+                       have, (unsigned long long)bytes);
     }
     return NERO_OK;
 }
@@ -289,10 +299,14 @@ static enum nero_status load(struct runner_data *data, const struct hash *id, st
         return err->status;
     }
     image_bytes = 1 + (uint64_t)record.channels * record.height * record.width;
+    data->read_before = 0;
     if (load_blob(data, &record.train, image_bytes * record.train_count, &data->train, err) !=
-            NERO_OK ||
-        load_blob(data, &record.test, image_bytes * record.test_count, &data->test, err) !=
-            NERO_OK) {
+        NERO_OK) {
+        return err->status;
+    }
+    data->read_before = image_bytes * record.train_count;
+    if (load_blob(data, &record.test, image_bytes * record.test_count, &data->test, err) !=
+        NERO_OK) {
         return err->status;
     }
     data->dataset = (struct dataset){.channels = record.channels,
@@ -307,10 +321,12 @@ static enum nero_status load(struct runner_data *data, const struct hash *id, st
 }
 
 enum nero_status runner_data_load(struct runner_data *data, const struct hash *id,
+                                  const struct storage_progress *reading,
                                   const struct dataset **out, struct nero_err *err)
 {
     char hex[HASH_HEX_BYTES];
 
+    data->reading = reading;
     if (!data->loaded || !hash_equal(&data->id, id)) {
         forget(data);
         if (load(data, id, err) != NERO_OK) {

@@ -28,11 +28,12 @@ enum nero_status runner_data_create(struct storage *store, const char *folder,
 void runner_data_destroy(struct runner_data *data);
 
 /*
- * The data set with this id; *out is borrowed until the next load of another id.
- * Errors: not_found (record or blob), corrupt (bytes that are not what the id says, labels out of
- * range), too_big, no_memory, of the store.
+ * The data set with this id; *out is borrowed until the next load of another id. `reading` is told
+ * of what is fetched; may be NULL. Errors: not_found (record or blob), corrupt (bytes that are not
+ * what the id says, labels out of range), too_big, no_memory, of the store.
  */
 enum nero_status runner_data_load(struct runner_data *data, const struct hash *id,
+                                  const struct storage_progress *reading,
                                   const struct dataset **out, struct nero_err *err);
 
 #endif

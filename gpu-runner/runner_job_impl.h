@@ -51,6 +51,7 @@ struct runner_job {
     int64_t taken_ns;     /* when that was, or training began */
     int64_t retry_ns;     /* no snapshot is tried before this */
     int64_t probed_ns;    /* the chain, while the lease is lost */
+    uint64_t furthest;    /* byte that was read of the present input */
     bool warned;          /* the announcement of the machine's end has been heeded */
     bool abandoned; /* an upload hangs before a kill: it keeps the chain, and the program ends */
     struct runner_beat_report report;

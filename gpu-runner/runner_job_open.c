@@ -134,25 +134,44 @@ bool runner_job_open(struct runner_job *job)
 
 /* ---- trainer ---- */
 
+/* Bytes that come in are life; those that came in a former try of the same input were counted. */
+static void note_read(void *context, uint64_t bytes)
+{
+    struct runner_job *job = context;
+
+    if (bytes > job->furthest) {
+        job->furthest = bytes;
+        runner_beat_touch(job->beat);
+    }
+}
+
+static void have_read(struct runner_job *job)
+{
+    job->furthest = 0;
+    runner_beat_touch(job->beat);
+}
+
 static bool load_inputs(struct runner_job *job)
 {
+    const struct storage_progress reading = {.made = note_read, .context = job};
     struct nero_err err;
 
-    while (runner_data_load(job->env->data, &job->spec.protocol.dataset, &job->dataset, &err) !=
-           NERO_OK) {
+    while (runner_data_load(job->env->data, &job->spec.protocol.dataset, &reading, &job->dataset,
+                            &err) != NERO_OK) {
         if (!runner_job_again(job, "load the data set", &err)) {
             return runner_job_give_up(job, "load the data set", &err);
         }
     }
-    runner_beat_touch(job->beat);
+    have_read(job);
     while (job->spec.has_continue_from &&
            chain_get_blob(job->env->store, job->claim->run, &job->spec.continue_from,
-                          RUNNER_CKPT_STATE_BYTES_MAX, &job->continue_from, &err) != NERO_OK) {
+                          RUNNER_CKPT_STATE_BYTES_MAX, &reading, &job->continue_from,
+                          &err) != NERO_OK) {
         if (!runner_job_again(job, "get what the job continues from", &err)) {
             return runner_job_give_up(job, "get what the job continues from", &err);
         }
     }
-    runner_beat_touch(job->beat);
+    have_read(job);
     return true;
 }
 
@@ -212,13 +231,14 @@ static bool restore(struct runner_job *job)
 {
     const struct chain_entry *below = NULL;
     const struct chain_entry *found = NULL;
+    const struct storage_progress reading = {.made = note_read, .context = job};
     uint32_t passed = 0;
     struct nero_err err;
 
     for (;;) {
         enum nero_status status =
             runner_ckpt_find(job->chain, job->env->store, job->claim->run, below, &job->where,
-                             &job->progress, &job->state, &found, &passed, &err);
+                             &reading, &job->progress, &job->state, &found, &passed, &err);
 
         if (status == NERO_NOT_FOUND) {
             break;
@@ -229,7 +249,7 @@ static bool restore(struct runner_job *job)
             }
             continue;
         }
-        runner_beat_touch(job->beat);
+        have_read(job);
         if (trust_run(job->env->trust)->resume_policy != RUN_ANY_CLASS &&
             !class_fits(job, job->progress.numeric_class, "its checkpoint")) {
             return false;

@@ -65,28 +65,14 @@ enum nero_status chain_put_blob(struct chain *chain, struct bytes_view body, str
 }
 
 enum nero_status chain_get_blob(struct storage *store, const char *run, const struct hash *blob,
-                                uint64_t bytes_max, struct bytes *out, struct nero_err *err)
+                                uint64_t bytes_max, const struct storage_progress *progress,
+                                struct bytes *out, struct nero_err *err)
 {
     char key[LAYOUT_KEY_BYTES];
-    size_t before = out->bytes;
-    uint64_t most = bytes_max < UINT64_MAX ? bytes_max + 1 : bytes_max;
-    struct hash got;
-    enum nero_status status;
 
     layout_blob(key, run, blob);
-    status = storage_get_range(store, key, 0, most, out, NULL, err);
-    if (status != NERO_OK) {
+    if (storage_get_content(store, key, blob, bytes_max, progress, out, err) != NERO_OK) {
         return err_wrap(err, "get a blob");
-    }
-    if (out->bytes - before > bytes_max) {
-        out->bytes = before;
-        return err_set(err, NERO_TOO_BIG, 0, "get a blob: it has more than %llu bytes",
-                       (unsigned long long)bytes_max);
-    }
-    got = hash_of(bytes_view_of(out->data + before, out->bytes - before));
-    if (!hash_equal(&got, blob)) {
-        out->bytes = before;
-        return err_set(err, NERO_CORRUPT, 0, "get a blob: %s holds other bytes", key);
     }
     return NERO_OK;
 }

@@ -148,7 +148,7 @@ static enum nero_status load_network(struct exported *exported, struct nero_err 
     bytes_fini(&phenotype);
     if (status == NERO_OK) {
         status = chain_get_blob(view->lead.store, view->lead.run, &exported->result.outcome.weights,
-                                WEIGHTS_BYTES_MAX, &exported->weights, err);
+                                WEIGHTS_BYTES_MAX, NULL, &exported->weights, err);
     }
     return status;
 }

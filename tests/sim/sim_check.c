@@ -114,8 +114,8 @@ static void check_blobs(const struct job *job, const struct chain_entry *entry)
         struct bytes body;
 
         bytes_init(&body, SIZE_MAX);
-        if (chain_get_blob(sim_store_inner(), job->run, &blob->hash, blob->bytes, &body, &err) !=
-            NERO_OK) {
+        if (chain_get_blob(sim_store_inner(), job->run, &blob->hash, blob->bytes, NULL, &body,
+                           &err) != NERO_OK) {
             sim_trace_broken("job %s: slot %" PRIu64 " names a blob that is not there", job->name,
                              entry->number);
         }
@@ -258,7 +258,7 @@ static void check_outcome(struct check *check, const struct job *job,
     result_init(&made);
     result_init(&stored);
     if (job->spec.has_continue_from &&
-        chain_get_blob(sim_store_inner(), job->run, &job->spec.continue_from, SIZE_MAX,
+        chain_get_blob(sim_store_inner(), job->run, &job->spec.continue_from, SIZE_MAX, NULL,
                        &continue_from, &err) != NERO_OK) {
         sim_trace_broken("job %s: what it continues from: %s", job->name, err.message);
     } else {

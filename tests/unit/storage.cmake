@@ -1,4 +1,4 @@
-foreach(stem storage storage_fault storage_retry)
+foreach(stem storage storage_content storage_fault storage_retry)
   nero_test(test_${stem} SOURCES test_${stem}.c LINK nero_storage LABEL quick)
 endforeach()
 foreach(stem libs3_request s3_config s3_credentials s3_header s3_sign s3_xml)

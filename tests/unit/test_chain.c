@@ -403,17 +403,17 @@ static void test_chain__blobs_are_verified_and_heal(void **state)
     OK(bytes_append(&out, "<", 1, E));
     OK(take_over(&a));
     OK(chain_put_blob(a.chain, bytes_view_str("state"), &hash, E));
-    OK(chain_get_blob(world.store, CHAIN_WORLD_RUN, &hash, 5, &out, E));
+    OK(chain_get_blob(world.store, CHAIN_WORLD_RUN, &hash, 5, NULL, &out, E));
     assert_true(bytes_view_equal(bytes_as_view(&out), bytes_view_str("<state")));
-    REFUSED(NERO_TOO_BIG, chain_get_blob(world.store, CHAIN_WORLD_RUN, &hash, 4, &out, E));
+    REFUSED(NERO_TOO_BIG, chain_get_blob(world.store, CHAIN_WORLD_RUN, &hash, 4, NULL, &out, E));
     layout_blob(key, CHAIN_WORLD_RUN, &hash);
     OK(storage_put(world.store, key, bytes_view_str("stat3"), E));
-    REFUSED(NERO_CORRUPT, chain_get_blob(world.store, CHAIN_WORLD_RUN, &hash, 5, &out, E));
+    REFUSED(NERO_CORRUPT, chain_get_blob(world.store, CHAIN_WORLD_RUN, &hash, 5, NULL, &out, E));
     assert_int_equal(out.bytes, 6);
     OK(chain_put_blob(a.chain, bytes_view_str("state"), &hash, E)); /* heals */
-    OK(chain_get_blob(world.store, CHAIN_WORLD_RUN, &hash, 5, &out, E));
+    OK(chain_get_blob(world.store, CHAIN_WORLD_RUN, &hash, 5, NULL, &out, E));
     OK(storage_remove(world.store, key, E));
-    REFUSED(NERO_NOT_FOUND, chain_get_blob(world.store, CHAIN_WORLD_RUN, &hash, 5, &out, E));
+    REFUSED(NERO_NOT_FOUND, chain_get_blob(world.store, CHAIN_WORLD_RUN, &hash, 5, NULL, &out, E));
     /* Skipped only while one of the three newest checkpoints of this very attempt names it. */
     assert_int_equal(puts_of(a.chain, "state"), 1);
     OK(append(&a, SLOT_CHECKPOINT)); /* names "state", 5 bytes */

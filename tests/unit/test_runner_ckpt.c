@@ -113,8 +113,8 @@ static uint64_t find(struct world *world, uint32_t *passed)
     *passed = 0;
     progress_init(&progress);
     bytes_init(&state, 1 << 20);
-    status = runner_ckpt_find(chain, world->store, world->run.name, NULL, &where, &progress, &state,
-                              &found, passed, &err);
+    status = runner_ckpt_find(chain, world->store, world->run.name, NULL, &where, NULL, &progress,
+                              &state, &found, passed, &err);
     if (status == NERO_OK) {
         char expected[64];
 

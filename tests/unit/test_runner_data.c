@@ -62,7 +62,7 @@ static enum nero_status load_afresh(struct world *world, const struct dataset **
 {
     runner_data_destroy(world->data);
     tiny_check(runner_data_create(world->store, world->cache, &world->data, err), err, "data");
-    return runner_data_load(world->data, &world->run.dataset_id, out, err);
+    return runner_data_load(world->data, &world->run.dataset_id, NULL, out, err);
 }
 
 static void cached_file(const struct world *world, const struct hash *blob, char out[CACHED_BYTES])
@@ -73,15 +73,27 @@ static void cached_file(const struct world *world, const struct hash *blob, char
     (void)snprintf(out, CACHED_BYTES, "%s/%s", world->cache, hex);
 }
 
+static void note_read(void *context, uint64_t bytes)
+{
+    uint64_t *most = context;
+
+    assert_true(bytes > *most); /* also from one blob to the next */
+    *most = bytes;
+}
+
 static void test_runner_data__loads_once_and_then_from_the_cache(void **state)
 {
     struct world *world = *state;
+    uint64_t most = 0;
+    const struct storage_progress reading = {.made = note_read, .context = &most};
     const struct dataset *dataset;
     char object[LAYOUT_KEY_BYTES];
     struct hash found;
     struct nero_err err = {0};
 
-    tiny_check(runner_data_load(world->data, &world->run.dataset_id, &dataset, &err), &err, "load");
+    tiny_check(runner_data_load(world->data, &world->run.dataset_id, &reading, &dataset, &err),
+               &err, "load");
+    assert_int_equal(most, dataset->train.bytes + dataset->test.bytes);
     assert_int_equal(dataset->train_count, 40);
     found = hash_of(dataset->train);
     assert_true(hash_equal(&found, &world->run.dataset.train));
@@ -168,7 +180,7 @@ static void test_runner_data__labels_out_of_range_are_corrupt(void **state)
     id = run_dataset_id(bytes_as_view(&record));
     layout_dataset(object, &id);
     tiny_check(storage_put(world->store, object, bytes_as_view(&record), &err), &err, "put");
-    assert_int_equal(runner_data_load(world->data, &id, &loaded, &err), NERO_CORRUPT);
+    assert_int_equal(runner_data_load(world->data, &id, NULL, &loaded, &err), NERO_CORRUPT);
     bytes_fini(&record);
 }
 

@@ -295,7 +295,7 @@ static uint64_t check_chain(struct world *world, uint64_t *last_units)
         checkpoints++;
         bytes_clear(&state);
         tiny_check(chain_get_blob(world->store, world->run.name, &slot->blobs[0].hash,
-                                  slot->blobs[0].bytes, &state, &err),
+                                  slot->blobs[0].bytes, NULL, &state, &err),
                    &err, "state");
         tiny_check(progress_decode(slot->body, &progress, &err), &err, "progress");
         assert_true(progress.units > *last_units);

@@ -89,12 +89,14 @@ enum nero_status chain_takeover(struct chain *chain, uint64_t token, uint64_t no
                                 struct nero_err *err);
 
 /*
- * Blobs by content. put: skips what the chain's kept manifests name (DESIGN 7). get: verifies the
- * hash; corrupt when the bytes are others. Appends to `out`, which is unchanged on failure.
+ * Blobs by content. put: skips what the chain's kept manifests name (DESIGN 7). get: hashed while
+ * it is read in pieces (storage_get_content); corrupt when the bytes are others. Appends to `out`,
+ * which is unchanged on failure. `progress` may be NULL.
  */
 enum nero_status chain_put_blob(struct chain *chain, struct bytes_view body, struct hash *out,
                                 struct nero_err *err);
 enum nero_status chain_get_blob(struct storage *store, const char *run, const struct hash *blob,
-                                uint64_t bytes_max, struct bytes *out, struct nero_err *err);
+                                uint64_t bytes_max, const struct storage_progress *progress,
+                                struct bytes *out, struct nero_err *err);
 
 #endif

@@ -24,6 +24,7 @@
 
 #include "nero/bytes.h"
 #include "nero/err.h"
+#include "nero/hash.h"
 
 enum {
     STORAGE_KEY_BYTES_MAX = 512,
@@ -180,6 +181,22 @@ enum nero_status storage_get(struct storage *store, const char *key, struct byte
 enum nero_status storage_get_range(struct storage *store, const char *key, uint64_t offset,
                                    uint64_t bytes, struct bytes *out, struct storage_info *info,
                                    struct nero_err *err);
+
+/* Told after each piece: bytes read so far. */
+struct storage_progress {
+    void (*made)(void *context, uint64_t bytes);
+    void *context;
+};
+/*
+ * As storage_get for an object that is named by the BLAKE2b-256 of its bytes: read in pieces,
+ * hashed while they come in. `progress` may be NULL. Errors: as storage_get; too_big also for more
+ * than bytes_max bytes; corrupt for other bytes than `content`.
+ */
+enum nero_status storage_get_content(struct storage *store, const char *key,
+                                     const struct hash *content, uint64_t bytes_max,
+                                     const struct storage_progress *progress, struct bytes *out,
+                                     struct nero_err *err);
+
 /* `out` may be NULL: only whether the object is there, which spares file: reading it. */
 enum nero_status storage_head(struct storage *store, const char *key, struct storage_info *out,
                               struct nero_err *err);
