@@ -418,11 +418,21 @@ enum nero_status enrol_answer_fd(const struct enrol_issuer *issuer, int fd, stru
     return status == NERO_OK ? NERO_OK : err_wrap(err, "answer a local runner's enrolment");
 }
 
-static int32_t token_that_proves(const struct keys_enrol *enrol,
-                                 const uint8_t (*tokens)[KEYS_TOKEN_BYTES], uint32_t token_count)
+static bool may_use(const struct key_id *owner, const struct key_id *key)
 {
+    static const struct key_id nobody;
+
+    return memcmp(owner, &nobody, sizeof nobody) == 0 || memcmp(owner, key, sizeof *key) == 0;
+}
+
+static int32_t token_that_proves(const struct keys_enrol *enrol,
+                                 const uint8_t (*tokens)[KEYS_TOKEN_BYTES],
+                                 const struct key_id *owners, uint32_t token_count)
+{
+    struct key_id key = key_id_of(&enrol->key);
+
     for (uint32_t i = 0; i < token_count; i++) {
-        if (keys_enrol_proves(enrol, tokens[i])) {
+        if ((owners == NULL || may_use(&owners[i], &key)) && keys_enrol_proves(enrol, tokens[i])) {
             return (int32_t)i;
         }
     }
@@ -430,8 +440,9 @@ static int32_t token_that_proves(const struct keys_enrol *enrol,
 }
 
 enum nero_status enrol_answer_queue(const struct enrol_issuer *issuer, struct queue *queue,
-                                    const uint8_t (*tokens)[KEYS_TOKEN_BYTES], uint32_t token_count,
-                                    int32_t *used, struct nero_err *err)
+                                    const uint8_t (*tokens)[KEYS_TOKEN_BYTES],
+                                    const struct key_id *owners, uint32_t token_count,
+                                    int32_t *used, struct key_id *key, struct nero_err *err)
 {
     struct keys_enrol enrol;
     struct bytes message;
@@ -450,7 +461,7 @@ enum nero_status enrol_answer_queue(const struct enrol_issuer *issuer, struct qu
         status = err_set(err, NERO_DENIED, 0, "a request for run '%s'", enrol.run);
     }
     if (status == NERO_OK) {
-        proved = token_that_proves(&enrol, tokens, token_count);
+        proved = token_that_proves(&enrol, tokens, owners, token_count);
         if (proved < 0) {
             status =
                 err_set(err, NERO_DENIED, 0,
@@ -462,6 +473,9 @@ enum nero_status enrol_answer_queue(const struct enrol_issuer *issuer, struct qu
     }
     if (status == NERO_OK) {
         *used = proved;
+        if (key != NULL) {
+            *key = key_id_of(&enrol.key);
+        }
     }
     bytes_fini(&message);
     return status == NERO_OK ? NERO_OK : err_wrap(err, "answer an enrolment in %s", issuer->run);

@@ -170,22 +170,24 @@ static void ask_run(struct serve *serve, struct serve_run *run)
     run->told = false;
 }
 
-/* Answer runners that ask for a certificate; a token that was proved is spent. */
+/* Answer runners that ask for a certificate; a token that was proved is its prover's from then on.
+ */
 static void enrol(struct serve *serve, const struct serve_run *run)
 {
     struct enrol_issuer issuer = served_issuer(run->served);
     struct nero_err err;
+    struct key_id key;
     int32_t used;
 
     if (join_tokens_read(&serve->tokens, &err) != NERO_OK) {
         log_failure("enrol.tokens", NULL, &err);
         return;
     }
-    if (enrol_answer_queue(&issuer, serve->queue,
-                           (const uint8_t(*)[KEYS_TOKEN_BYTES])serve->tokens.tokens,
-                           serve->tokens.count, &used, &err) == NERO_OK) {
-        if (used >= 0) {
-            (void)unlink(serve->tokens.paths[used]);
+    if (enrol_answer_queue(
+            &issuer, serve->queue, (const uint8_t(*)[KEYS_TOKEN_BYTES])serve->tokens.tokens,
+            serve->tokens.owners, serve->tokens.count, &used, &key, &err) == NERO_OK) {
+        if (used >= 0 && join_tokens_own(&serve->tokens, (uint32_t)used, &key, &err) != NERO_OK) {
+            log_failure("enrol.tokens", NULL, &err);
         }
     } else if (err.status != NERO_NOT_FOUND && !err_is_outage(err.status)) {
         log_failure("enrol.refused", &(struct log_context){.run = run->name}, &err);

@@ -9,6 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "nero/clock.h"
+
+enum { SETTLED_S = 2 };
+
 static enum nero_status tokens_folder(bool create, char out[KEYS_PATH_BYTES], struct nero_err *err)
 {
     char keys[KEYS_PATH_BYTES];
@@ -56,22 +60,64 @@ enum nero_status join_tokens_create(char path[KEYS_PATH_BYTES], struct nero_err 
     return NERO_OK;
 }
 
-/* A token file that is no such (other size, unreadable) is passed over. */
+/* NAME.token: nobody's yet; <key id>.owned: a runner's. */
+static bool owner_of(const char *name, struct key_id *out)
+{
+    const char *dot = strrchr(name, '.');
+    size_t bytes = 0;
+
+    memset(out, 0, sizeof *out);
+    if (dot != NULL && strcmp(dot, ".owned") == 0) {
+        return sodium_hex2bin(out->data, sizeof out->data, name, (size_t)(dot - name), NULL, &bytes,
+                              NULL) == 0 &&
+               bytes == sizeof out->data;
+    }
+    return dot != NULL && strcmp(dot, ".token") == 0;
+}
+
+/* A token file that is no such (other name, size, unreadable) is passed over. */
 static void read_token(struct join_tokens *out, const char *folder, const char *name)
 {
     char *path = out->paths[out->count];
     uint8_t *token = out->tokens[out->count];
+    struct key_id *owner = &out->owners[out->count];
+    struct stat info;
     int fd;
 
-    if (snprintf(path, KEYS_PATH_BYTES, "%s/%s", folder, name) >= KEYS_PATH_BYTES) {
+    if (!owner_of(name, owner) ||
+        snprintf(path, KEYS_PATH_BYTES, "%s/%s", folder, name) >= KEYS_PATH_BYTES) {
         return;
     }
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         return;
     }
-    out->count += read(fd, token, KEYS_TOKEN_BYTES) == KEYS_TOKEN_BYTES;
+    if (strstr(name, ".owned") != NULL && fstat(fd, &info) == 0 &&
+        clock_wall_ms(clock_system()) / 1000 - info.st_mtime > JOIN_TOKENS_OWNED_DAYS * 86400) {
+        (void)unlink(path);
+    } else {
+        out->count += read(fd, token, KEYS_TOKEN_BYTES) == KEYS_TOKEN_BYTES;
+    }
     (void)close(fd);
+}
+
+/* False: the list is what the folder holds. A change that is younger than the clock's grain may be
+ * followed by one of the same time, so it is not taken for the last. */
+static bool has_changed(struct join_tokens *tokens, DIR *dir)
+{
+    struct stat info;
+
+    if (fstat(dirfd(dir), &info) != 0) {
+        return true;
+    }
+    if (info.st_mtim.tv_sec == tokens->changed.tv_sec &&
+        info.st_mtim.tv_nsec == tokens->changed.tv_nsec) {
+        return false;
+    }
+    tokens->changed = clock_wall_ms(clock_system()) / 1000 - info.st_mtime > SETTLED_S
+                          ? info.st_mtim
+                          : (struct timespec){0};
+    return true;
 }
 
 enum nero_status join_tokens_read(struct join_tokens *out, struct nero_err *err)
@@ -80,23 +126,47 @@ enum nero_status join_tokens_read(struct join_tokens *out, struct nero_err *err)
     struct dirent *entry;
     DIR *dir;
 
-    out->count = 0;
     if (tokens_folder(false, folder, err) != NERO_OK) {
         return err->status;
     }
     dir = opendir(folder);
     if (dir == NULL) {
+        out->count = 0;
         return errno == ENOENT
                    ? NERO_OK
                    : err_set(err, err_from_errno(errno), errno, "%s: %s", folder, strerror(errno));
     }
+    if (!has_changed(out, dir)) {
+        (void)closedir(dir);
+        return NERO_OK;
+    }
+    out->count = 0;
     while ((entry = readdir(dir)) != NULL && out->count < JOIN_TOKENS_MAX) {
-        const char *dot = strrchr(entry->d_name, '.');
-
-        if (dot != NULL && strcmp(dot, ".token") == 0) {
-            read_token(out, folder, entry->d_name);
-        }
+        read_token(out, folder, entry->d_name);
     }
     (void)closedir(dir);
+    return NERO_OK;
+}
+
+enum nero_status join_tokens_own(const struct join_tokens *tokens, uint32_t number,
+                                 const struct key_id *owner, struct nero_err *err)
+{
+    const char *from = tokens->paths[number];
+    const char *slash = strrchr(from, '/');
+    char hex[KEY_ID_HEX_BYTES];
+    char to[KEYS_PATH_BYTES];
+
+    key_id_to_hex(hex, owner);
+    if (snprintf(to, sizeof to, "%.*s/%s.owned", (int)(slash - from), from, hex) >=
+        KEYS_PATH_BYTES) {
+        return err_set(err, NERO_INVALID, 0, "the path of the token is too long");
+    }
+    if (strcmp(from, to) != 0 &&
+        (utimensat(AT_FDCWD, from, NULL, 0) != 0 || rename(from, to) != 0)) {
+        int code = errno;
+
+        (void)unlink(from); /* spent all the same */
+        return err_set(err, err_from_errno(code), code, "%s: %s", to, strerror(code));
+    }
     return NERO_OK;
 }

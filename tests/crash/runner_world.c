@@ -272,8 +272,8 @@ static void answer_tokens(struct world *world)
     int32_t used;
 
     memcpy(token[0], world->token, KEYS_TOKEN_BYTES);
-    if (enrol_answer_queue(&issuer, world->queue, (const uint8_t(*)[KEYS_TOKEN_BYTES])token,
-                           world->has_token, &used, &ignored) == NERO_OK) {
+    if (enrol_answer_queue(&issuer, world->queue, (const uint8_t(*)[KEYS_TOKEN_BYTES])token, NULL,
+                           world->has_token, &used, NULL, &ignored) == NERO_OK) {
         world->has_token = false;
     }
 }

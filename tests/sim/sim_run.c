@@ -65,8 +65,8 @@ static void answer_enrolment(const struct served *served, struct queue *queue)
     int32_t used;
 
     memcpy(tokens, sim.tokens, sizeof tokens);
-    if (enrol_answer_queue(&issuer, queue, (const uint8_t(*)[KEYS_TOKEN_BYTES])tokens,
-                           sim.token_count, &used, &err) == NERO_OK &&
+    if (enrol_answer_queue(&issuer, queue, (const uint8_t(*)[KEYS_TOKEN_BYTES])tokens, NULL,
+                           sim.token_count, &used, NULL, &err) == NERO_OK &&
         used >= 0) {
         spend(tokens[used]);
     }

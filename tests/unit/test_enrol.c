@@ -290,7 +290,8 @@ static enum nero_status answer_one(struct world *world, const uint8_t (*tokens)[
     enum nero_status status = NERO_NOT_FOUND;
 
     for (int i = 0; i < 500 && status == NERO_NOT_FOUND; i++) {
-        status = enrol_answer_queue(&world->issuer, world->queue, tokens, count, used, err);
+        status =
+            enrol_answer_queue(&world->issuer, world->queue, tokens, NULL, count, used, NULL, err);
         if (status == NERO_NOT_FOUND) {
             (void)usleep(10000);
         }
@@ -309,8 +310,9 @@ static void test_enrol__by_token_spends_exactly_that_token(void **state)
     pthread_t thread;
 
     key_pair_generate(&key);
-    assert_int_equal(enrol_answer_queue(&world->issuer, world->queue, tokens, 3, &used, &err),
-                     NERO_NOT_FOUND);
+    assert_int_equal(
+        enrol_answer_queue(&world->issuer, world->queue, tokens, NULL, 3, &used, NULL, &err),
+        NERO_NOT_FOUND);
     assert_int_equal(used, -1);
     assert_int_equal(pthread_create(&thread, NULL, join, &joiner), 0);
     assert_int_equal(answer_one(world, tokens, 3, &used, &err), NERO_OK);
@@ -322,8 +324,9 @@ static void test_enrol__by_token_spends_exactly_that_token(void **state)
     /* Asking again finds the certificate and asks nobody. */
     (void)join(&joiner);
     tiny_check(joiner.status, &joiner.err, "join again");
-    assert_int_equal(enrol_answer_queue(&world->issuer, world->queue, tokens, 3, &used, &err),
-                     NERO_NOT_FOUND);
+    assert_int_equal(
+        enrol_answer_queue(&world->issuer, world->queue, tokens, NULL, 3, &used, NULL, &err),
+        NERO_NOT_FOUND);
 }
 
 /* Push a request by hand. `token` NULL: no proof. */
@@ -359,6 +362,8 @@ static void test_enrol__wrong_replayed_and_foreign_requests_are_denied(void **st
     struct world *world = *state;
     const uint8_t tokens[2][KEYS_TOKEN_BYTES] = {{11}, {12}};
     const uint8_t wrong[KEYS_TOKEN_BYTES] = {99};
+    struct key_id owners[2] = {{{0}}, {{0}}};
+    struct key_id who;
     struct nero_err err = {0};
     struct key_pair key;
     struct key_pair thief;
@@ -371,26 +376,46 @@ static void test_enrol__wrong_replayed_and_foreign_requests_are_denied(void **st
     push(world, "another-run", tokens[0], &key);
     push(world, ENROL_RUN_TOLD, tokens[0], &key);
     for (int i = 0; i < 4; i++) {
-        assert_int_equal(enrol_answer_queue(&world->issuer, world->queue, tokens, 2, &used, &err),
-                         NERO_DENIED);
+        assert_int_equal(
+            enrol_answer_queue(&world->issuer, world->queue, tokens, NULL, 2, &used, NULL, &err),
+            NERO_DENIED);
         assert_int_equal(used, -1);
     }
     assert_false(has_certificate(world, &key));
 
     push(world, world->run.name, tokens[0], &key);
-    assert_int_equal(enrol_answer_queue(&world->issuer, world->queue, tokens, 2, &used, &err),
-                     NERO_OK);
+    assert_int_equal(
+        enrol_answer_queue(&world->issuer, world->queue, tokens, NULL, 2, &used, NULL, &err),
+        NERO_OK);
     assert_int_equal(used, 0);
     assert_true(has_certificate(world, &key));
     /* Spent: the caller keeps the rest. Neither the same request nor another key has it again. */
     push(world, world->run.name, tokens[0], &key);
     push(world, world->run.name, tokens[0], &thief);
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(
-            enrol_answer_queue(&world->issuer, world->queue, tokens + 1, 1, &used, &err),
-            NERO_DENIED);
+        assert_int_equal(enrol_answer_queue(&world->issuer, world->queue, tokens + 1, NULL, 1,
+                                            &used, NULL, &err),
+                         NERO_DENIED);
     }
     assert_false(has_certificate(world, &thief));
+    /* Where the caller keeps it for its owner, it is good for the owner alone. */
+    owners[0] = key_id_of(&key.public_key);
+    push(world, world->run.name, tokens[0], &thief);
+    assert_int_equal(
+        enrol_answer_queue(&world->issuer, world->queue, tokens, owners, 2, &used, &who, &err),
+        NERO_DENIED);
+    assert_false(has_certificate(world, &thief));
+    push(world, world->run.name, tokens[0], &key);
+    push(world, world->run.name, tokens[1], &thief);
+    for (int32_t i = 0; i < 2; i++) {
+        struct key_id expected = key_id_of(i == 0 ? &key.public_key : &thief.public_key);
+
+        assert_int_equal(
+            enrol_answer_queue(&world->issuer, world->queue, tokens, owners, 2, &used, &who, &err),
+            NERO_OK);
+        assert_int_equal(used, i);
+        assert_memory_equal(&who, &expected, sizeof who);
+    }
 }
 
 static void test_enrol__garbage_in_the_queue_is_dropped(void **state)
@@ -402,10 +427,12 @@ static void test_enrol__garbage_in_the_queue_is_dropped(void **state)
 
     tiny_check(queue_enrol_push(world->queue, world->run.name, bytes_view_str("garbage"), &err),
                &err, "push");
-    assert_int_equal(enrol_answer_queue(&world->issuer, world->queue, tokens, 1, &used, &err),
-                     NERO_CORRUPT);
-    assert_int_equal(enrol_answer_queue(&world->issuer, world->queue, tokens, 1, &used, &err),
-                     NERO_NOT_FOUND);
+    assert_int_equal(
+        enrol_answer_queue(&world->issuer, world->queue, tokens, NULL, 1, &used, NULL, &err),
+        NERO_CORRUPT);
+    assert_int_equal(
+        enrol_answer_queue(&world->issuer, world->queue, tokens, NULL, 1, &used, NULL, &err),
+        NERO_NOT_FOUND);
 }
 
 static void test_enrol__by_token_without_an_answer_times_out(void **state)

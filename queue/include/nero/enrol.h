@@ -53,10 +53,15 @@ struct enrol_issuer {
  * is told to it. Errors: denied, corrupt, unavailable (it died), timeout; of the store. */
 enum nero_status enrol_answer_fd(const struct enrol_issuer *issuer, int fd, struct nero_err *err);
 
-/* Take requests from Redis, answer those that prove one of the tokens; *used gets the number of the
- * token that was spent, or -1. not_found: no request waits. denied: no token fits. */
+/*
+ * Take a request from Redis, answer it if it proves one of the tokens; *used gets the token's
+ * number and *key (unless NULL) the runner's, or *used is -1. `owners`: whose each token is since
+ * it was used first, 0: nobody's yet; it is no good in another's hand. NULL: nobody's, all. Errors:
+ * not_found (no request waits); denied (no token fits).
+ */
 enum nero_status enrol_answer_queue(const struct enrol_issuer *issuer, struct queue *queue,
-                                    const uint8_t (*tokens)[KEYS_TOKEN_BYTES], uint32_t token_count,
-                                    int32_t *used, struct nero_err *err);
+                                    const uint8_t (*tokens)[KEYS_TOKEN_BYTES],
+                                    const struct key_id *owners, uint32_t token_count,
+                                    int32_t *used, struct key_id *key, struct nero_err *err);
 
 #endif
