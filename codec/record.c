@@ -221,6 +221,17 @@ void record_open(struct record *r, uint32_t version, uint32_t fields)
     }
 }
 
+bool record_open_either(struct record *r, uint32_t version, uint32_t fields, bool newer)
+{
+    struct token array;
+
+    if (record_take(r, "record", TOKEN_ARRAY, &array, NULL)) {
+        newer = array.length != fields - 1;
+    }
+    record_open(r, newer ? version : version - 1, newer ? fields : fields - 1);
+    return newer;
+}
+
 void record_close(struct record *r)
 {
     if (record_ok(r) && record_reading(r)) {

@@ -71,9 +71,9 @@ static void search_fields(struct record *r, struct run_search *search)
 
 void run_record_fields(struct record *r, struct run_record *run)
 {
+    bool ranked = record_open_either(r, 4, 15, run->priority != 0);
     bool single;
 
-    record_open(r, 3, 14);
     layout_run_field(r, run->name);
     record_fixed(r, "run_key", run->run_key.data, sizeof run->run_key.data);
     record_i64(r, "created_ms", &run->created_ms, INT64_MIN, INT64_MAX);
@@ -93,7 +93,18 @@ void run_record_fields(struct record *r, struct run_record *run)
     if (record_ok(r) && !single && run->grammar.bytes == 0) {
         record_fail(r, "grammar", "a search needs one");
     }
+    if (ranked) {
+        record_i64(r, "priority", &run->priority, RUN_PRIORITY_MIN, RUN_PRIORITY_MAX);
+        if (record_ok(r) && run->priority == 0) {
+            record_fail(r, "priority", "0 is not written");
+        }
+    }
     record_close(r);
+}
+
+uint32_t run_batch_priority(const struct run_record *record)
+{
+    return (uint32_t)(1 + RUN_PRIORITY_MAX - record->priority);
 }
 
 enum nero_status run_record_check(const struct run_record *record, struct nero_err *err)

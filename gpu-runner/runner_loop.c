@@ -55,7 +55,7 @@ struct loop {
     char host[KEYS_TEXT_BYTES];
     struct member members[RUNNER_LOOP_RUNS_MAX];
     uint32_t member_count;
-    uint32_t next;               /* member that is asked first: runs take turns */
+    uint32_t next;               /* member that is asked first of its priority: they take turns */
     struct interval_lives lives; /* of runners like this one */
     struct runner_backoff backoff;
     int64_t outage_ns; /* start of the present outage; 0: none */
@@ -428,25 +428,45 @@ static void announce(struct loop *loop, struct member *member)
     }
 }
 
-/* Ask each run in turn. *worked: a job was run; a job that we just released does not count. */
+/* Of the runs that have not been asked that of the highest priority; of several the next in turn.
+ * NULL: all have been asked. */
+static struct member *next_of(struct loop *loop, const bool asked[RUNNER_LOOP_RUNS_MAX])
+{
+    struct member *best = NULL;
+
+    for (uint32_t i = 0; i < loop->member_count; i++) {
+        uint32_t at = (loop->next + i) % loop->member_count;
+        struct member *member = &loop->members[at];
+
+        if (!asked[at] && is_certified(loop, member) &&
+            (best == NULL ||
+             trust_run(member->trust)->priority > trust_run(best->trust)->priority)) {
+            best = member;
+        }
+    }
+    return best;
+}
+
+/* Ask each run, in order. *worked: a job was run; a job that we just released does not count. */
 static enum nero_status claim_one(struct loop *loop, bool *worked, struct nero_err *err)
 {
+    bool asked[RUNNER_LOOP_RUNS_MAX] = {false};
+    struct member *member;
+
     *worked = false;
-    for (uint32_t i = 0; i < loop->member_count; i++) {
-        struct member *member = &loop->members[(loop->next + i) % loop->member_count];
+    while ((member = next_of(loop, asked)) != NULL) {
+        uint32_t at = (uint32_t)(member - loop->members);
         struct queue_claim claim;
         enum nero_status status;
 
-        if (!is_certified(loop, member)) {
-            continue;
-        }
+        asked[at] = true;
         announce(loop, member);
         queue_claim_init(&claim);
         status =
             queue_claim(loop->queue, member->run, loop->runner, loop->numeric_class, &claim, err);
         if (status == NERO_OK) {
             *worked = !was_unable(loop, &claim.job);
-            loop->next = (loop->next + i + 1) % loop->member_count;
+            loop->next = (at + 1) % loop->member_count;
             run_claimed(loop, member, &claim);
         }
         queue_claim_fini(&claim);

@@ -57,6 +57,24 @@ static enum nero_status submit(struct storage *store, struct preset *preset,
     return status;
 }
 
+/* As --set run.priority=N, after the others. */
+static void set_priority(const char *priority, struct options_list *sets)
+{
+    static char text[64];
+
+    if (priority != NULL && sets->count < OPTIONS_LIST_MAX) {
+        (void)snprintf(text, sizeof text, "run.priority=%.40s", priority);
+        sets->values[sets->count++] = text;
+    }
+}
+
+static void tell(const struct run_record *record, bool json)
+{
+    (void)printf(json ? "{\"run\":\"%s\",\"seed\":%" PRIu64 "}\n"
+                      : "submitted run %s (seed %" PRIu64 ")\n",
+                 record->name, record->seed);
+}
+
 int cmd_submit(int argc, char **argv)
 {
     const char *store_url = NULL;
@@ -64,6 +82,7 @@ int cmd_submit(int argc, char **argv)
     const char *seed_text = NULL;
     const char *genotype = NULL;
     const char *budget = NULL;
+    const char *priority = NULL;
     bool json = false;
     struct options_list sets = {.count = 0};
     struct preset_cut cut = {.images = 0};
@@ -80,6 +99,8 @@ int cmd_submit(int argc, char **argv)
          "evaluate this genotype (text form) instead of a search", NULL, &genotype, 0},
         {"budget", OPTIONS_STRING, "KIND:N", "of the evaluation: epochs:8, steps:500, seconds:600",
          NULL, &budget, 0},
+        {"priority", OPTIONS_STRING, "N", "-255 to 255 (default 0): a higher one goes first", NULL,
+         &priority, 0},
         CLI_OPTION_JSON(&json),
     };
     const struct options_command command = {
@@ -88,7 +109,7 @@ int cmd_submit(int argc, char **argv)
         .about = "Hand a search, or one evaluation of a genotype, to the 'nero-sched serve' that\n"
                  "watches the store. Answers when the submission is in the store.",
         .examples = "  nero-sched submit presets/demo.yaml --store file:///srv/nero --seed 7\n"
-                    "  nero-sched submit presets/demo.yaml --genotype mine.txt --budget epochs:8\n",
+                    "  nero-sched submit presets/demo.yaml --genotype mine.txt --priority 10\n",
         .specs = specs,
         .spec_count = sizeof specs / sizeof specs[0],
         .arguments_min = 1,
@@ -101,12 +122,13 @@ int cmd_submit(int argc, char **argv)
     char url[CLI_URL_BYTES];
     uint64_t seed = 0;
     bool done;
-    enum nero_status status = NERO_OK;
+    enum nero_status status;
     int code = cli_parse(&command, argc, argv, &parsed, &done);
 
     if (done) {
         return code;
     }
+    set_priority(priority, &sets);
     if ((seed_text != NULL &&
          options_parse_u64("--seed", seed_text, 0, UINT64_MAX, &seed, &err) != NERO_OK) ||
         cli_store_url(store_url, true, url, &err) != NERO_OK ||
@@ -119,9 +141,7 @@ int cmd_submit(int argc, char **argv)
     }
     status = submit(store, &preset, &dataset, genotype, budget, &err);
     if (status == NERO_OK) {
-        (void)printf(json ? "{\"run\":\"%s\",\"seed\":%" PRIu64 "}\n"
-                          : "submitted run %s (seed %" PRIu64 ")\n",
-                     preset.record.name, preset.record.seed);
+        tell(&preset.record, json);
     }
     dataset_found_fini(&dataset);
     preset_fini(&preset);

@@ -62,6 +62,7 @@ struct preset_protocol {
 struct preset_run {
     uint32_t runners, lease_ms;
     char *checkpoint_interval;
+    int32_t priority;
 };
 
 struct preset_file {
@@ -159,7 +160,7 @@ static const cyaml_schema_field_t protocol_fields[] = {
 
 #define RUN(name) CYAML_FIELD_UINT(#name, OPTIONAL, struct preset_run, name)
 static const cyaml_schema_field_t run_fields[] = {
-    RUN(runners), RUN(lease_ms),
+    RUN(runners), RUN(lease_ms), CYAML_FIELD_INT("priority", OPTIONAL, struct preset_run, priority),
     TEXT("checkpoint_interval", struct preset_run, checkpoint_interval), CYAML_FIELD_END};
 
 static const cyaml_schema_field_t file_fields[] = {
@@ -499,11 +500,16 @@ static enum nero_status take_file(const struct preset_file *file, struct preset 
     record->store_mode = RUN_EXCLUSIVE; /* run_create asks the store */
     out->has_seed = file->seed != NULL;
     record->seed = file->seed != NULL ? *file->seed : 0;
+    record->priority = file->run.priority;
     out->runners = file->run.runners;
     out->lease_ms = file->run.lease_ms;
     if (out->lease_ms < 100 || out->lease_ms > 24 * 3600 * 1000) {
         return err_set(err, NERO_INVALID, 0, "run.lease_ms: %u; allowed: 100 to 86400000",
                        (unsigned)out->lease_ms);
+    }
+    if (record->priority < RUN_PRIORITY_MIN || record->priority > RUN_PRIORITY_MAX) {
+        return err_set(err, NERO_INVALID, 0, "run.priority: %lld; allowed: %d to %d",
+                       (long long)record->priority, RUN_PRIORITY_MIN, RUN_PRIORITY_MAX);
     }
     if (take_interval(file->run.checkpoint_interval, out, err) != NERO_OK ||
         take_text("dataset", file->dataset, out->dataset, sizeof out->dataset, err) != NERO_OK ||

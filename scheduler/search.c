@@ -333,7 +333,7 @@ static enum nero_status submit_jobs(struct search *search, struct search_job *jo
             ids[open++] = jobs[i].id;
         }
     }
-    status = submission_record(&search->submission, ids, open, 0, err);
+    status = submission_record(&search->submission, ids, open, err);
     free(ids);
     return status;
 }
@@ -406,7 +406,7 @@ enum nero_status search_poll(struct search *search, struct search_job *job, stru
         }
     } else if (status == NERO_OK && !job->done) {
         submission_lost(&search->submission, &job->id);
-        return submission_record(&search->submission, &job->id, 1, 0, err); /* a last job: new */
+        return submission_record(&search->submission, &job->id, 1, err); /* a last job: new */
     }
     if (status == NERO_OK && job->done) {
         status = queue_finish(lead->queue, lead->run, lead->epoch, &job->id, err);

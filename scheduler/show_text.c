@@ -64,6 +64,9 @@ static enum nero_status text_run(struct bytes_view payload, FILE *out, struct ne
     (void)fprintf(out, "run %s, seed %" PRIu64 ", strategy %s, run key %s\n", record.name,
                   record.seed, strategies[record.strategy], hex);
     print_time(out, "created", record.created_ms);
+    if (record.priority != 0) {
+        (void)fprintf(out, "priority %" PRId64 "\n", record.priority);
+    }
     if (record.strategy != RUN_SINGLE) {
         const struct run_search *search = &record.search;
 

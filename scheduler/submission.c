@@ -63,8 +63,9 @@ enum nero_status submission_publish(struct submission *submission, struct bytes_
 }
 
 enum nero_status submission_record(struct submission *submission, const struct hash *jobs,
-                                   uint32_t count, uint32_t priority, struct nero_err *err)
+                                   uint32_t count, struct nero_err *err)
 {
+    uint32_t priority = run_batch_priority(trust_run(submission->trust));
     struct run_batch_job *items = mem_calloc(count, sizeof *items);
     enum nero_status status;
 

@@ -36,9 +36,10 @@ enum nero_status submission_publish(struct submission *submission, struct bytes_
                                     struct bytes_view genotype, struct hash *job,
                                     struct nero_err *err);
 
-/* Record the jobs that are in no batch yet in the next one; submission_fill queues them. */
+/* Record the jobs that are in no batch yet in the next one, with the run's priority;
+ * submission_fill queues them. */
 enum nero_status submission_record(struct submission *submission, const struct hash *jobs,
-                                   uint32_t count, uint32_t priority, struct nero_err *err);
+                                   uint32_t count, struct nero_err *err);
 
 /* Redis lost its memory, or nobody knows what it holds: see backlog_meet. */
 enum nero_status submission_meet(struct submission *submission, struct nero_err *err);

@@ -505,7 +505,7 @@ static enum nero_status recode_generation(struct bytes_view bytes, struct bytes 
 
 /* ---- run and the records around it ---- */
 
-static enum nero_status make_run(struct bytes *out, struct nero_err *err)
+static enum nero_status make_run_of(int64_t priority, struct bytes *out, struct nero_err *err)
 {
     struct job_spec spec;
     struct run_record run = {
@@ -546,7 +546,8 @@ static enum nero_status make_run(struct bytes *out, struct nero_err *err)
                    .score_test = true,
                    .seed_policy = RUN_SEED_GENOTYPE},
         .grammar = bytes_view_str("<softmax> ::= layer:fc\n"),
-        .preset = bytes_view_str("name: cifar-10-a\n")};
+        .preset = bytes_view_str("name: cifar-10-a\n"),
+        .priority = priority};
 
     struct bytes seed;
     enum nero_status status;
@@ -562,6 +563,16 @@ static enum nero_status make_run(struct bytes *out, struct nero_err *err)
     }
     bytes_fini(&seed);
     return status;
+}
+
+static enum nero_status make_run(struct bytes *out, struct nero_err *err)
+{
+    return make_run_of(0, out, err);
+}
+
+static enum nero_status make_ranked_run(struct bytes *out, struct nero_err *err)
+{
+    return make_run_of(-3, out, err);
 }
 
 static enum nero_status recode_run(struct bytes_view bytes, struct bytes *out, struct nero_err *err)
@@ -746,6 +757,7 @@ const struct codec_sample codec_samples[] = {
     {"genotype", make_genotype, recode_genotype},
     {"generation", make_generation, recode_generation},
     {"run", make_run, recode_run},
+    {"ranked_run", make_ranked_run, recode_run},
     {"amendment", make_amendment, recode_amendment},
     {"epoch", make_epoch, recode_epoch},
     {"batch", make_batch, recode_batch},

@@ -225,6 +225,7 @@ static void test_preset__refuses_bad_overrides(void **state)
         {"grammar=none.bnf", "none.bnf"},
         {"search.learning_symbol=softmax", "softmax"},
         {"run.lease_ms=1", "run.lease_ms"},
+        {"run.priority=-256", "run.priority"},
         {"run.checkpoint_interval=steps:0", "run.checkpoint_interval"},
         {"run.checkpoint_interval=sometimes", "run.checkpoint_interval"},
     };

@@ -74,6 +74,9 @@ void record_fail(struct record *r, const char *field, const char *format, ...)
 
 /* The record itself: an array of `fields` elements of which the version is the first. */
 void record_open(struct record *r, uint32_t version, uint32_t fields);
+/* The same for a record of which two versions are known, the newer with one more field. `newer`:
+ * the one to write. Returns whether it is, or was found to be, the newer. */
+bool record_open_either(struct record *r, uint32_t version, uint32_t fields, bool newer);
 void record_close(struct record *r);
 
 /* A nested array of exactly `fields` fields; close with record_leave. */

@@ -24,6 +24,8 @@ enum {
     RUN_BATCH_JOBS_MAX = 1000,
     RUN_COLLECTION_BLOBS_MAX = 16384,
     RUN_REDRAWS_MAX = 60,
+    RUN_PRIORITY_MIN = -255, /* of a run; a batch's are 256 less it: the lower goes first */
+    RUN_PRIORITY_MAX = 255,
     RUN_LAMBDA_MAX = 509 /* with the parent and two extensions GENERATION_MEMBERS_MAX */
 };
 
@@ -100,7 +102,11 @@ struct run_record {
     struct bytes_view grammar;           /* the text; a view on decode, borrowed on encode */
     struct bytes_view preset;            /* the preset file as given, for readers */
     struct bytes_view single_job;        /* RUN_SINGLE: the job record's bytes */
+    int64_t priority;                    /* the higher is served first; changes no result */
 };
+
+/* Of the jobs of a run. */
+uint32_t run_batch_priority(const struct run_record *record);
 
 enum nero_status run_record_check(const struct run_record *record, struct nero_err *err);
 enum nero_status run_record_encode(const struct run_record *record, struct bytes *out,
@@ -160,7 +166,7 @@ enum nero_status run_epoch_decode(struct bytes_view bytes, struct run_epoch *out
 /* A submission batch: what entered the queue, in order, before Redis heard of it. */
 struct run_batch_job {
     struct hash job;
-    uint32_t priority; /* 0 first, below 512 */
+    uint32_t priority; /* 0 first, below 512: run_batch_priority */
     int64_t not_before_ms;
 };
 struct run_batch {
