@@ -1,5 +1,6 @@
 #include "runner_data.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,12 +10,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "nero/chain.h"
 #include "nero/layout.h"
 #include "nero/log.h"
 #include "nero/mem.h"
 #include "nero/run.h"
 
-enum { DATA_RECORD_BYTES_MAX = 4096 };
+enum {
+    DATA_RECORD_BYTES_MAX = 4096,
+    STATE_NAME_BYTES_MAX = 90,
+    EVICTIONS_MAX = 1000 /* for one that is kept: others evict as well */
+};
+
+#define STATE_KIND "state-" /* in front of a state's file name, also while it is written */
 
 /* A verified blob: a mapping of the cached file, or memory where there is no cache. */
 struct data_blob {
@@ -28,6 +36,7 @@ struct runner_data {
     char folder[RUNNER_DATA_PATH_BYTES];    /* "": no cache */
     const struct storage_progress *reading; /* during a load; may be NULL */
     uint64_t read_before;                   /* bytes of the blobs in front of the present one */
+    uint64_t states_bytes_max;
     bool loaded;
     struct hash id;
     struct data_blob train;
@@ -85,6 +94,7 @@ enum nero_status runner_data_create(struct storage *store, const char *folder,
         return err_set(err, NERO_NO_MEMORY, 0, "cache of data sets");
     }
     data->store = store;
+    data->states_bytes_max = RUNNER_DATA_STATES_BYTES_MAX;
     (void)snprintf(data->folder, sizeof data->folder, "%s", folder);
     if (!make_folders(folder)) {
         log_line(LOG_WARN, "data.no_cache", NULL, "folder=%s reason=\"%s\"", folder,
@@ -122,13 +132,13 @@ void runner_data_destroy(struct runner_data *data)
 
 /* ---- the cache ---- */
 
-static void cache_path(const struct runner_data *data, const struct hash *hash,
+static void cache_path(const struct runner_data *data, const char *kind, const struct hash *hash,
                        char out[RUNNER_DATA_PATH_BYTES])
 {
     char hex[HASH_HEX_BYTES];
 
     hash_to_hex(hex, hash);
-    (void)snprintf(out, RUNNER_DATA_PATH_BYTES, "%.900s/%s", data->folder, hex);
+    (void)snprintf(out, RUNNER_DATA_PATH_BYTES, "%.900s/%s%s", data->folder, kind, hex);
 }
 
 /* Map the cached file if it holds exactly these bytes; a damaged one is removed. */
@@ -141,7 +151,7 @@ static bool cache_map(const struct runner_data *data, const struct hash *hash, u
     struct hash found;
     int fd;
 
-    cache_path(data, hash, path);
+    cache_path(data, "", hash, path);
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         return false;
@@ -180,7 +190,7 @@ static bool write_all(int fd, struct bytes_view body)
 }
 
 /* No fsync: whoever reads the file hashes it. False: the cache stays as it is. */
-static bool cache_store(const struct runner_data *data, const struct hash *hash,
+static bool cache_store(const struct runner_data *data, const char *kind, const struct hash *hash,
                         struct bytes_view body)
 {
     char path[RUNNER_DATA_PATH_BYTES];
@@ -188,7 +198,7 @@ static bool cache_store(const struct runner_data *data, const struct hash *hash,
     bool good;
     int fd;
 
-    cache_path(data, hash, path);
+    cache_path(data, kind, hash, path);
     (void)snprintf(temporary, sizeof temporary, "%.990s.XXXXXX", path);
     fd = mkostemp(temporary, O_CLOEXEC);
     if (fd < 0) {
@@ -258,7 +268,7 @@ static enum nero_status load_blob(struct runner_data *data, const struct hash *h
     }
     out->view = bytes_as_view(&out->owned);
     /* Through the cache if it took the file, so that runners share the memory. */
-    if (data->folder[0] != 0 && cache_store(data, hash, out->view)) {
+    if (data->folder[0] != 0 && cache_store(data, "", hash, out->view)) {
         struct data_blob mapped = {0};
 
         if (cache_map(data, hash, bytes, &mapped)) {
@@ -338,5 +348,131 @@ enum nero_status runner_data_load(struct runner_data *data, const struct hash *i
         data->loaded = true;
     }
     *out = &data->dataset;
+    return NERO_OK;
+}
+
+/* ---- states ---- */
+
+void runner_data_limit(struct runner_data *data, uint64_t states_bytes_max)
+{
+    data->states_bytes_max = states_bytes_max;
+}
+
+/* Bytes of all states here; `oldest` is the one that was used the longest ago, "": none. */
+static uint64_t states_bytes(const struct runner_data *data, char oldest[RUNNER_DATA_PATH_BYTES])
+{
+    struct timespec since = {0};
+    struct dirent *entry;
+    uint64_t total = 0;
+    DIR *dir = opendir(data->folder);
+
+    oldest[0] = 0;
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        struct stat info;
+
+        if (strncmp(entry->d_name, STATE_KIND, strlen(STATE_KIND)) != 0 ||
+            strlen(entry->d_name) > STATE_NAME_BYTES_MAX ||
+            fstatat(dirfd(dir), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) != 0) {
+            continue;
+        }
+        total += (uint64_t)info.st_size;
+        if (oldest[0] == 0 || info.st_mtim.tv_sec < since.tv_sec ||
+            (info.st_mtim.tv_sec == since.tv_sec && info.st_mtim.tv_nsec < since.tv_nsec)) {
+            since = info.st_mtim;
+            (void)snprintf(oldest, RUNNER_DATA_PATH_BYTES, "%.900s/%.*s", data->folder,
+                           STATE_NAME_BYTES_MAX, entry->d_name);
+        }
+    }
+    if (dir != NULL) {
+        (void)closedir(dir);
+    }
+    return total;
+}
+
+void runner_data_keep_state(struct runner_data *data, const struct hash *blob,
+                            struct bytes_view state)
+{
+    char oldest[RUNNER_DATA_PATH_BYTES];
+
+    if (data->folder[0] == 0 || state.bytes > data->states_bytes_max) {
+        return;
+    }
+    for (int i = 0; i < EVICTIONS_MAX; i++) {
+        if (states_bytes(data, oldest) <= data->states_bytes_max - state.bytes) {
+            (void)cache_store(data, STATE_KIND, blob, state);
+            return;
+        }
+        if (unlink(oldest) != 0 && errno != ENOENT) { /* ENOENT: another runner was faster */
+            return;
+        }
+    }
+}
+
+static bool read_file(int fd, size_t bytes, struct bytes *out)
+{
+    struct nero_err ignored;
+    uint8_t *room;
+    size_t done = 0;
+
+    if (bytes_extend(out, bytes, &room, &ignored) != NERO_OK) {
+        return false;
+    }
+    while (done < bytes) {
+        ssize_t got = read(fd, room + done, bytes - done);
+
+        if (got == 0 || (got < 0 && errno != EINTR)) {
+            return false;
+        }
+        done += got > 0 ? (size_t)got : 0;
+    }
+    return true;
+}
+
+/* Append the cached state if it is there and whole; a damaged one is removed. */
+static bool cached_state(const struct runner_data *data, const struct hash *blob,
+                         uint64_t bytes_max, struct bytes *out)
+{
+    char path[RUNNER_DATA_PATH_BYTES];
+    size_t before = out->bytes;
+    struct stat info;
+    struct hash found;
+    bool good = false;
+    int fd;
+
+    cache_path(data, STATE_KIND, blob, path);
+    fd = data->folder[0] != 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd < 0) {
+        return false;
+    }
+    if (fstat(fd, &info) == 0 && (uint64_t)info.st_size <= bytes_max &&
+        read_file(fd, (size_t)info.st_size, out)) {
+        found = hash_of(bytes_view_of(out->data + before, out->bytes - before));
+        good = hash_equal(&found, blob);
+    }
+    if (good) {
+        (void)futimens(fd, NULL); /* used just now */
+    } else {
+        out->bytes = before;
+        (void)unlink(path);
+        log_line(LOG_WARN, "data.cache_damaged", NULL, "file=%s: fetched anew", path);
+    }
+    (void)close(fd);
+    return good;
+}
+
+enum nero_status runner_data_state(struct runner_data *data, const char *run,
+                                   const struct hash *blob, uint64_t bytes_max,
+                                   const struct storage_progress *reading, struct bytes *out,
+                                   struct nero_err *err)
+{
+    size_t before = out->bytes;
+
+    if (cached_state(data, blob, bytes_max, out)) {
+        return NERO_OK;
+    }
+    if (chain_get_blob(data->store, run, blob, bytes_max, reading, out, err) != NERO_OK) {
+        return err->status;
+    }
+    runner_data_keep_state(data, blob, bytes_view_of(out->data + before, out->bytes - before));
     return NERO_OK;
 }

@@ -1,6 +1,7 @@
 /*
  * Data sets by id: the record and its blobs are fetched from the store, verified by hash, and kept
- * as files under a cache folder that all runners of a machine share.
+ * as files under a cache folder that all runners of a machine share. So are training states that
+ * other jobs may go on from, those used last, up to RUNNER_DATA_STATES_BYTES_MAX of them.
  *
  * The cache is trusted for nothing: every load hashes the file again, and a damaged one is fetched
  * anew. Files appear by rename, so a reader sees a whole file or none. A folder that cannot be
@@ -16,6 +17,7 @@
 #include "data/dataset.h"
 
 enum { RUNNER_DATA_PATH_BYTES = 1024, RUNNER_DATA_BLOB_BYTES_MAX = 2000000000 };
+#define RUNNER_DATA_STATES_BYTES_MAX ((uint64_t)4 << 30)
 
 struct runner_data;
 
@@ -35,5 +37,17 @@ void runner_data_destroy(struct runner_data *data);
 enum nero_status runner_data_load(struct runner_data *data, const struct hash *id,
                                   const struct storage_progress *reading,
                                   const struct dataset **out, struct nero_err *err);
+
+/* A state by its hash: from the cache, or else the blob of the run, which is kept. Errors: as
+ * chain_get_blob. */
+enum nero_status runner_data_state(struct runner_data *data, const char *run,
+                                   const struct hash *blob, uint64_t bytes_max,
+                                   const struct storage_progress *reading, struct bytes *out,
+                                   struct nero_err *err);
+/* Keep a state that was made here. A failure costs a warning. */
+void runner_data_keep_state(struct runner_data *data, const struct hash *blob,
+                            struct bytes_view state);
+/* Another limit than RUNNER_DATA_STATES_BYTES_MAX; for tests. */
+void runner_data_limit(struct runner_data *data, uint64_t states_bytes_max);
 
 #endif

@@ -42,6 +42,7 @@ struct runner_env {
     struct runner_data *data;
     struct runner_notice *notice;
     const struct clock_source *clock;
+    int64_t started_ns; /* the program, monotonic */
     struct interval_policy interval;
     struct interval_lives *lives; /* of runners, as this one has seen them; grows with each job */
     uint32_t beat_ms;             /* 0: a third of the lease */

@@ -164,9 +164,9 @@ static bool load_inputs(struct runner_job *job)
     }
     have_read(job);
     while (job->spec.has_continue_from &&
-           chain_get_blob(job->env->store, job->claim->run, &job->spec.continue_from,
-                          RUNNER_CKPT_STATE_BYTES_MAX, &reading, &job->continue_from,
-                          &err) != NERO_OK) {
+           runner_data_state(job->env->data, job->claim->run, &job->spec.continue_from,
+                             RUNNER_CKPT_STATE_BYTES_MAX, &reading, &job->continue_from,
+                             &err) != NERO_OK) {
         if (!runner_job_again(job, "get what the job continues from", &err)) {
             return runner_job_give_up(job, "get what the job continues from", &err);
         }

@@ -246,8 +246,10 @@ static void report_unit(struct runner_job *job, const struct trainer_event *even
     }
     if (report->units == job->restored_units) {
         log_line(LOG_INFO, "job.moving", &job->where,
-                 "first_unit_after_s=%.2f first_interval_s=%.1f mean_life_s=%.0f",
+                 "first_unit_after_s=%.2f since_start_s=%.2f first_interval_s=%.1f "
+                 "mean_life_s=%.0f",
                  clock_seconds_since(job->env->clock, job->claimed_ns),
+                 clock_seconds_since(job->env->clock, job->env->started_ns),
                  interval_seconds(&job->interval), interval_mean_life(&job->interval.lives));
     }
     report->units = job->units;
@@ -291,6 +293,9 @@ static enum nero_status commit_final(struct runner_job *job, struct bytes_view s
         return err_wrap(err, "final slot");
     }
     job->report.slot = entry->number;
+    if (state.bytes > 0) { /* whoever trains on with it here need not fetch it */
+        runner_data_keep_state(job->env->data, &slot.blobs[0].hash, state);
+    }
     return NERO_OK;
 }
 

@@ -58,6 +58,7 @@ struct loop {
     uint32_t next;               /* member that is asked first of its priority: they take turns */
     struct interval_lives lives; /* of runners like this one */
     struct runner_backoff backoff;
+    int64_t started_ns;
     int64_t outage_ns; /* start of the present outage; 0: none */
     int64_t discovered_ns;
     uint64_t jobs_done;
@@ -394,6 +395,7 @@ static void run_claimed(struct loop *loop, struct member *member, struct queue_c
                              .data = loop->data,
                              .notice = loop->notice,
                              .clock = loop->clock,
+                             .started_ns = loop->started_ns,
                              .interval = options->interval,
                              .lives = &loop->lives,
                              .beat_ms = options->beat_ms,
@@ -593,7 +595,10 @@ enum nero_status runner_loop_run(const struct runner_loop_options *options,
                                  struct runner_notice *notice, struct nero_err *err)
 {
     struct loop loop = {.options = options, .notice = notice, .clock = clock_system()};
-    enum nero_status status = loop_open(&loop, err);
+    enum nero_status status;
+
+    loop.started_ns = clock_mono_ns(loop.clock);
+    status = loop_open(&loop, err);
 
     if (status == NERO_OK && options->enrol_fd >= 0) {
         status = enrol_local(&loop, err);

@@ -216,6 +216,7 @@ static void test_runner_ends__beat_tells_progress_and_takes_orders(void **state)
     world_start(&world, 0, rarely);
     assert_true(world_wait_slots(&world, 1));
     assert_int_equal(wait_for_note(&info), 500);
+    assert_true(world_log_has(&world, 0, " since_start_s="));
     assert_non_null(strstr(info.note, " phase="));
     assert_int_equal(world_slot_count(&world), 1);
     tiny_check(queue_tell(world.queue, world.run.name, world.epoch, NULL, QUEUE_CHECKPOINT_NOW,

@@ -3,6 +3,7 @@
  * costs a download and nothing else. Method: a store in memory, a cache in a fresh folder; objects
  * and files are removed and damaged between loads.
  */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,7 +21,7 @@
 #include "tests/support/temp_folder.h"
 #include "tests/support/tiny_run.h"
 
-enum { CACHED_BYTES = TEMP_FOLDER_BYTES + 16 + HASH_HEX_BYTES };
+enum { CACHED_BYTES = TEMP_FOLDER_BYTES + 32 + HASH_HEX_BYTES };
 
 struct world {
     char folder[TEMP_FOLDER_BYTES];
@@ -157,6 +158,104 @@ static void test_runner_data__damage_in_the_store_is_told(void **state)
     assert_non_null(strstr(err.message, "data set"));
 }
 
+/* ---- states ---- */
+
+static struct hash state_of(char of, char out[1001])
+{
+    memset(out, of, 1000);
+    out[1000] = 0;
+    return hash_of(bytes_view_str(out));
+}
+
+/* Get the state that begins with this letter. */
+static enum nero_status get_state(struct world *world, char of)
+{
+    char expected[1001];
+    struct hash hash = state_of(of, expected);
+    struct nero_err err;
+    struct bytes out;
+    enum nero_status status;
+
+    bytes_init(&out, 2000);
+    status = runner_data_state(world->data, world->run.name, &hash, 1000, NULL, &out, &err);
+    if (status == NERO_OK) {
+        assert_true(bytes_view_equal(bytes_as_view(&out), bytes_view_str(expected)));
+    } else {
+        assert_int_equal(out.bytes, 0);
+    }
+    bytes_fini(&out);
+    return status;
+}
+
+static void state_file(const struct world *world, char of, char out[CACHED_BYTES])
+{
+    char state[1001];
+    char hex[HASH_HEX_BYTES];
+    struct hash hash = state_of(of, state);
+
+    hash_to_hex(hex, &hash);
+    (void)snprintf(out, CACHED_BYTES, "%s/state-%s", world->cache, hex);
+}
+
+static void test_runner_data__states_are_kept_and_verified(void **state)
+{
+    struct world *world = *state;
+    char body[1001];
+    char path[CACHED_BYTES];
+    char object[LAYOUT_KEY_BYTES];
+    struct hash hash = state_of('a', body);
+    struct nero_err err = {0};
+    FILE *file;
+
+    assert_int_equal(get_state(world, 'a'), NERO_NOT_FOUND);
+    layout_blob(object, world->run.name, &hash);
+    tiny_check(storage_put(world->store, object, bytes_view_str(body), &err), &err, "put");
+    assert_int_equal(get_state(world, 'a'), NERO_OK);
+    tiny_check(storage_remove(world->store, object, &err), &err, "remove");
+    assert_int_equal(get_state(world, 'a'), NERO_OK); /* from the cache */
+    state_file(world, 'a', path);
+    file = fopen(path, "r+b");
+    assert_non_null(file);
+    assert_int_equal(fputc('x', file), 'x');
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(get_state(world, 'a'), NERO_NOT_FOUND); /* damaged there, gone here */
+    hash = state_of('b', body);
+    runner_data_keep_state(world->data, &hash, bytes_view_str(body));
+    assert_int_equal(get_state(world, 'b'), NERO_OK); /* never in the store */
+}
+
+static void test_runner_data__states_are_bounded(void **state)
+{
+    static const struct timespec long_ago[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
+    struct world *world = *state;
+    char body[1001];
+    char path[CACHED_BYTES];
+
+    runner_data_limit(world->data, 3000);
+    for (char of = 'a'; of <= 'e'; of++) {
+        struct hash hash = state_of(of, body);
+
+        runner_data_keep_state(world->data, &hash, bytes_view_str(body));
+        if (of == 'c') { /* a is the oldest, but used again */
+            for (char old = 'a'; old <= 'c'; old++) {
+                state_file(world, old, path);
+                assert_int_equal(utimensat(AT_FDCWD, path, long_ago, 0), 0);
+            }
+            assert_int_equal(get_state(world, 'a'), NERO_OK);
+        }
+    }
+    assert_int_equal(get_state(world, 'a'), NERO_OK);
+    assert_int_equal(get_state(world, 'b'), NERO_NOT_FOUND);
+    assert_int_equal(get_state(world, 'c'), NERO_NOT_FOUND);
+    assert_int_equal(get_state(world, 'd'), NERO_OK);
+    assert_int_equal(get_state(world, 'e'), NERO_OK);
+    runner_data_limit(world->data, 999); /* one that is larger than all may be is not kept */
+    state_of('f', body);
+    runner_data_keep_state(world->data, &(struct hash){{1}}, bytes_view_str(body));
+    assert_int_equal(get_state(world, 'f'), NERO_NOT_FOUND);
+    assert_int_equal(get_state(world, 'e'), NERO_OK);
+}
+
 /* Right hash, wrong content: a label outside the classes. */
 static void test_runner_data__labels_out_of_range_are_corrupt(void **state)
 {
@@ -194,6 +293,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_runner_data__without_a_cache_it_still_works,
                                         world_open, world_close),
         cmocka_unit_test_setup_teardown(test_runner_data__damage_in_the_store_is_told, world_open,
+                                        world_close),
+        cmocka_unit_test_setup_teardown(test_runner_data__states_are_kept_and_verified, world_open,
+                                        world_close),
+        cmocka_unit_test_setup_teardown(test_runner_data__states_are_bounded, world_open,
                                         world_close),
         cmocka_unit_test_setup_teardown(test_runner_data__labels_out_of_range_are_corrupt,
                                         world_open, world_close),
