@@ -243,13 +243,14 @@ enum nero_status backlog_record(struct backlog *backlog, const struct key_pair *
 
 /* ---- what is learnt of a job ---- */
 
-void backlog_note_open(struct backlog *backlog, const struct hash *job, bool begun)
+void backlog_note_open(struct backlog *backlog, const struct hash *job, bool begun, uint32_t lost)
 {
     struct backlog_entry *entry = backlog_entry_of(backlog, job);
 
     if (entry != NULL) {
         entry->looked = true;
         entry->begun = begun;
+        entry->lost = (uint8_t)(lost < QUEUE_LOST_LEASES_MAX ? lost : QUEUE_LOST_LEASES_MAX);
         if (entry->state == BACKLOG_DONE) { /* reopened, or listed without having ended */
             backlog_set(backlog, entry, BACKLOG_WAITING);
         }

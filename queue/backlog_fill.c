@@ -78,7 +78,8 @@ static struct queue_item item_of(const struct backlog *backlog, const struct bac
                                .numeric_class = trust_run(backlog->trust)->numeric_class,
                                .priority = entry->priority,
                                .not_before_ms = entry->not_before_ms,
-                               .order = entry->order};
+                               .order = entry->order,
+                               .lost = entry->lost};
 }
 
 static enum nero_status flush(struct filling *filling, struct nero_err *err)

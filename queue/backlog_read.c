@@ -219,7 +219,7 @@ struct job_reader {
 };
 
 /* What a look at the chain told; the word of an ahead_item. */
-enum { LOOK_NONE = 0, LOOK_FRESH, LOOK_BEGUN, LOOK_ENDED };
+enum { LOOK_NONE = 0, LOOK_FRESH, LOOK_ENDED, LOOK_BEGUN /* and its lost attempts */ };
 
 static enum nero_status own_trust(struct job_reader *reader, unsigned worker, struct trust **out,
                                   struct nero_err *err)
@@ -257,7 +257,8 @@ static enum nero_status look_at_chain(struct job_reader *reader, unsigned worker
     if (chain_terminal(chain) != NULL) {
         *look = LOOK_ENDED;
     } else {
-        *look = tail != NULL && !tail->by_scheduler ? LOOK_BEGUN : LOOK_FRESH;
+        *look = tail != NULL && !tail->by_scheduler ? LOOK_BEGUN + chain_lost_attempts(chain)
+                                                    : LOOK_FRESH;
     }
     chain_close(chain);
     return NERO_OK;
@@ -301,8 +302,10 @@ static enum nero_status take_job(void *context, uint64_t index, struct ahead_ite
     if (item->tag == LOOK_ENDED) {
         backlog_set(reader->backlog, entry, BACKLOG_DONE);
     } else if (item->tag != LOOK_NONE) {
-        entry->looked = true;
-        entry->begun = item->tag == LOOK_BEGUN;
+        bool begun = item->tag >= LOOK_BEGUN;
+
+        backlog_note_open(reader->backlog, &entry->job, begun,
+                          begun ? (uint32_t)(item->tag - LOOK_BEGUN) : 0);
     }
     return reader->take(reader->context, entry, &item->body, stop, err);
 }

@@ -565,3 +565,33 @@ uint64_t chain_highest_token(const struct chain *chain)
     }
     return highest;
 }
+
+uint32_t chain_lost_attempts(const struct chain *chain)
+{
+    uint64_t most = 0;
+    uint32_t lost = 0;
+    bool open = false; /* an attempt that has not given the job back */
+
+    for (uint64_t i = 0; i < chain_count(chain); i++) {
+        const struct chain_entry *entry = chain_at(chain, i);
+        uint64_t units = entry->valid ? chain_attempt_units(&entry->slot) : 0;
+
+        if (!entry->valid) {
+            continue;
+        }
+        if (entry->slot.kind == SLOT_TAKEOVER) {
+            lost += open;
+            open = true;
+        } else if (entry->slot.kind == SLOT_REOPENED) {
+            lost = 0;
+            open = false;
+        } else if (entry->slot.kind == SLOT_CHECKPOINT) {
+            open = entry->slot.reason != SLOT_NOTICE;
+        }
+        if (units > most) {
+            most = units;
+            lost = 0;
+        }
+    }
+    return lost;
+}

@@ -33,9 +33,9 @@ QUEUE_SCRIPTS(X)
 #undef X
 
 enum {
-    QUEUE_ARGS_MAX = 384,
+    QUEUE_ARGS_MAX = 448,
     QUEUE_ARENA_BYTES = 24 * 1024, /* numbers and hashes of one call as text */
-    QUEUE_SUBMIT_MAX = 64,         /* jobs a call: five arguments each */
+    QUEUE_SUBMIT_MAX = 64,         /* jobs a call: six arguments each */
     QUEUE_SHA_BYTES = 41,
     QUEUE_KEY_BYTES = SLOT_RUN_BYTES + 32,
     QUEUE_ENROL_MAX = 1000, /* requests waiting for a certificate */

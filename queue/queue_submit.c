@@ -111,6 +111,8 @@ static enum nero_status add_item(struct queue *queue, const struct queue_item *i
     queue_add_text(queue, lane);
     queue_add_u64(queue, ((uint64_t)item->priority << QUEUE_ORDER_BITS) + item->order);
     queue_add_i64(queue, item->not_before_ms);
+    queue_add_u64(queue,
+                  item->lost < QUEUE_LOST_LEASES_MAX ? item->lost : QUEUE_LOST_LEASES_MAX - 1);
     return NERO_OK;
 }
 

@@ -44,7 +44,7 @@ static enum nero_status reopen(struct retry *retry, const struct hash *job, stru
     status = submission_terminate(&retry->submission, job, retry->operate.epoch, SLOT_REOPENED,
                                   "retried by hand", err);
     if (status == NERO_OK) {
-        backlog_note_open(retry->submission.backlog, job, false);
+        backlog_note_open(retry->submission.backlog, job, false, 0);
         status = backlog_fill_one(retry->submission.backlog, retry->operate.queue, &fill, job, err);
     }
     retry->reopened += status == NERO_OK;

@@ -192,7 +192,8 @@ static void note(struct backlog *backlog, const struct hash *job, const struct c
     const struct chain_entry *tail = chain_tail(chain);
 
     if (look->state == SUBMISSION_OPEN) {
-        backlog_note_open(backlog, job, tail != NULL && !tail->by_scheduler);
+        backlog_note_open(backlog, job, tail != NULL && !tail->by_scheduler,
+                          chain_lost_attempts(chain));
     } else {
         backlog_note_done(backlog, job);
     }

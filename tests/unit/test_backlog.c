@@ -270,6 +270,47 @@ static void test_backlog__begun_jobs_wait_for_their_runner(void **state)
     assert_true(other.token > claims[1].token);
 }
 
+static struct queue_job_info job_info(unsigned n)
+{
+    struct hash job = backlog_world_id(n);
+    struct queue_job_info info;
+
+    OK(queue_job_info(world.queue, world.run.name, &job, &info, E));
+    return info;
+}
+
+/* A job that ends whoever takes it is not forgotten for what it is when Redis forgets. */
+static void test_backlog__lost_leases_are_counted_again(void **state)
+{
+    struct queue_claim claim;
+    int64_t start_ns = clock_mono_ns(clock_system());
+
+    (void)state;
+    backlog_world_submit(0, 2, 100, 0, 0);
+    (void)backlog_world_fill(WIDE);
+    for (uint64_t n = 1; n <= 4; n++) {
+        backlog_world_takeover(0, n, n);
+    }
+    for (uint64_t n = 1; n <= QUEUE_LOST_LEASES_MAX + 3; n++) {
+        backlog_world_takeover(1, n, n);
+    }
+    backlog_world_lose_redis();
+    assert_int_equal(backlog_world_fill(WIDE), 2);
+    assert_int_equal(job_info(0).lost_leases, 3); /* the fourth may live */
+    assert_int_equal(job_info(1).lost_leases, QUEUE_LOST_LEASES_MAX - 1);
+    backlog_world_state_is(1, "delayed"); /* not parked by counting: by the next loss */
+    while (!backlog_world_claim(&claim) || number_of(&claim.job, 2) != 1) {
+        assert_true(clock_seconds_since(clock_system(), start_ns) < 30);
+        clock_sleep_ms(clock_system(), 20);
+    }
+    assert_int_equal(claim.lost_leases, QUEUE_LOST_LEASES_MAX - 1);
+    while (strcmp(job_info(1).state, "parked") != 0) {
+        assert_true(clock_seconds_since(clock_system(), start_ns) < 30);
+        OK(queue_reap(world.queue, world.run.name, world.epoch, NULL, E));
+        clock_sleep_ms(clock_system(), 20);
+    }
+}
+
 /* ---- ended jobs ---- */
 
 static void test_backlog__ended_jobs_are_not_queued_again(void **state)
@@ -293,7 +334,7 @@ static void test_backlog__ended_jobs_are_not_queued_again(void **state)
     backlog_world_state_is(3, "ready"); /* nobody holds it: at once */
     assert_int_equal(backlog_find(world.backlog, &first)->state, BACKLOG_DONE);
     /* The list of results has no authority: one who read the chain says otherwise. */
-    backlog_note_open(world.backlog, &first, false);
+    backlog_note_open(world.backlog, &first, false, 0);
     assert_int_equal(backlog_world_fill(WIDE), 1);
     backlog_world_state_is(0, "ready");
 }
@@ -538,6 +579,7 @@ int main(void)
         TEST(a_queued_job_takes_a_kilobyte_beside_its_envelope),
         TEST(delayed_jobs_survive_and_late_ones_wait_outside),
         TEST(begun_jobs_wait_for_their_runner),
+        TEST(lost_leases_are_counted_again),
         TEST(ended_jobs_are_not_queued_again),
         TEST(meeting_leaves_what_is_right),
         TEST(an_unknown_run_is_said),

@@ -13,6 +13,7 @@
 
 #include "nero/clock.h"
 #include "nero/layout.h"
+#include "nero/progress.h"
 #include "tests/support/chain_world.h"
 
 /* ---- one owner ---- */
@@ -439,6 +440,72 @@ static void test_chain__blobs_are_verified_and_heal(void **state)
     bytes_fini(&out);
 }
 
+/* ---- attempts without progress ---- */
+
+/* A checkpoint of so many units. */
+static void commit(struct actor *actor, uint64_t units, enum slot_reason reason)
+{
+    struct slot slot = slot_of(actor, SLOT_CHECKPOINT);
+    struct progress progress;
+    struct bytes body;
+
+    progress_init(&progress);
+    progress.phase = PROGRESS_TRAIN;
+    progress.units = units;
+    bytes_init(&body, PROGRESS_BYTES_MAX);
+    OK(progress_encode(&progress, &body, E));
+    slot.body = bytes_as_view(&body);
+    slot.reason = reason;
+    OK(chain_append(actor->chain, &slot, actor->key, NULL, E));
+    bytes_fini(&body);
+    progress_fini(&progress);
+}
+
+static void lost_is(uint32_t expected)
+{
+    struct chain *chain = chain_world_open(trust);
+
+    assert_int_equal(chain_lost_attempts(chain), expected);
+    chain_close(chain);
+}
+
+/* Attempt n takes over, and commits where it has units; then so many are lost. */
+static void test_chain__counts_attempts_without_progress(void **state)
+{
+    static const struct {
+        uint64_t units;
+        enum slot_reason reason;
+        uint32_t lost;
+    } attempts[] = {
+        {0, 0, 0},             /* it may live */
+        {0, 0, 1},             /* the first is dead */
+        {0, 0, 2},             /* the second */
+        {5, SLOT_INTERVAL, 0}, /* progress heals */
+        {5, SLOT_INTERVAL, 1}, /* done again: no progress */
+        {5, SLOT_NOTICE, 2},   /* and given back */
+        {0, 0, 2},             /* so that it was not lost */
+        {6, SLOT_NOTICE, 0},   /* progress, and given back */
+        {0, 0, 0},
+        {0, 0, 1},
+    };
+
+    (void)state;
+    lost_is(0);
+    for (uint64_t i = 0; i < sizeof attempts / sizeof attempts[0]; i++) {
+        struct actor actor = actor_of(i + 1, i + 1, 0);
+
+        OK(take_over(&actor));
+        if (attempts[i].units > 0) {
+            commit(&actor, attempts[i].units, attempts[i].reason);
+        }
+        lost_is(attempts[i].lost);
+        chain_close(actor.chain);
+    }
+    OK(by_scheduler(SLOT_FAILED));
+    OK(by_scheduler(SLOT_REOPENED));
+    lost_is(0);
+}
+
 /* ---- two leaders ---- */
 
 /* Where a later one has left a mark in the chain, a former one's word is not taken any more. */
@@ -489,6 +556,7 @@ int main(void)
         TEST(too_many_damaged_in_a_row_is_an_error),
         TEST(a_slot_is_at_most_64_kib),
         TEST(blobs_are_verified_and_heal),
+        TEST(counts_attempts_without_progress),
         TEST(a_former_leader_is_stale),
     };
 

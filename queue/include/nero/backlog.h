@@ -34,8 +34,9 @@ struct backlog_entry {
     int64_t not_before_ms;
     uint32_t priority;
     uint8_t state;
-    bool looked; /* its chain has been read since it was last heard of; `begun` is known */
-    bool begun;  /* a runner has written to it and nobody has ended it */
+    uint8_t lost; /* attempts without progress (chain_lost_attempts), up to QUEUE_LOST_LEASES_MAX */
+    bool looked;  /* its chain has been read since it was last heard of; what it tells is known */
+    bool begun;   /* a runner has written to it and nobody has ended it */
 };
 
 enum {
@@ -66,7 +67,7 @@ enum nero_status backlog_record(struct backlog *backlog, const struct key_pair *
                                 struct nero_err *err);
 
 /* What a look at the job's chain told; nothing happens to a job that is in no batch. */
-void backlog_note_open(struct backlog *backlog, const struct hash *job, bool begun);
+void backlog_note_open(struct backlog *backlog, const struct hash *job, bool begun, uint32_t lost);
 void backlog_note_done(struct backlog *backlog, const struct hash *job);
 /* Redis does not know the job any more: it waits again. */
 void backlog_note_lost(struct backlog *backlog, const struct hash *job);

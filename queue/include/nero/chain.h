@@ -63,6 +63,14 @@ const struct chain_entry *chain_terminal(const struct chain *chain);
 const struct chain_entry *chain_checkpoint(const struct chain *chain,
                                            const struct chain_entry *below);
 
+/*
+ * Attempts that another one replaced, since the units of a checkpoint last grew or the job was
+ * reopened; those that gave it back with a checkpoint on notice aside. What Redis counts as leases
+ * lost without progress, but for the last attempt, which may live, and for releases that left no
+ * slot, which look like losses here.
+ */
+uint32_t chain_lost_attempts(const struct chain *chain);
+
 /* Whether the blobs that a slot names must be there: all but those of a final job's checkpoints
  * that CHAIN_KEPT_CHECKPOINTS newer ones follow. */
 bool chain_keeps_blobs(const struct chain *chain, const struct chain_entry *entry);

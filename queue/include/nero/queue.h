@@ -107,6 +107,7 @@ struct queue_item {
     uint32_t priority;
     int64_t not_before_ms; /* Redis clock; 0: now */
     uint64_t order;        /* position in the run's submissions: order within a priority */
+    uint32_t lost;         /* attempts that ended without progress, by the chain */
 };
 
 /* Queue what is not there yet; jobs already known are left as they are. `added` may be NULL.
