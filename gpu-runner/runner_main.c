@@ -63,7 +63,7 @@ static enum nero_status parse(struct arguments *a, int argc, char **argv, bool *
          "NERO_SHARDS", &a->shards, TRAINER_SHARDS_MAX},
         {"threads", OPTIONS_U64, "N", "that share the shards out; changes no bit (default: S)",
          "NERO_THREADS", &a->threads, TRAINER_SHARDS_MAX},
-        {"join-token", OPTIONS_STRING, "FILE", "one-time token of the scheduler, mode 0600",
+        {"join-token", OPTIONS_STRING, "FILE", "the scheduler's token for this runner, mode 0600",
          "NERO_JOIN_TOKEN", &a->join_token, 0},
         {"enrol-fd", OPTIONS_U64, "N", "socket inherited from the scheduler", NULL, &a->enrol_fd,
          65535},

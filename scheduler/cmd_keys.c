@@ -164,8 +164,9 @@ int cmd_keys(int argc, char **argv)
             "show   the folder, and names, ids and public halves of the keys in it\n"
             "root   make the root key if there is none; print the path of its public file, which\n"
             "       'nero-sched audit --root-key' takes\n"
-            "token  make a one-time join token and print its path: copy the file to the machine\n"
-            "       of a remote runner (nero-runner --join-token), which it admits once",
+            "token  make a join token and print its path: copy the file to the machine of a "
+            "remote\n"
+            "       runner (nero-runner --join-token), which alone it admits, to all runs",
         .examples = "  nero-sched keys root\n"
                     "  nero-sched keys show --json\n",
         .specs = specs,

@@ -2,8 +2,8 @@
  * Enrolment: how a runner's fresh key gets a certificate by the run key (DESIGN 5, "Keys").
  *
  * A local runner asks over a socket pair that it inherited: being its child is the proof. A remote
- * one leaves a request in Redis with the HMAC of a one-time join token read from a file, and finds
- * its certificate in the bucket. The request is signed by the new key (it proves possession).
+ * one leaves a request in Redis with the HMAC of a join token of its own read from a file, and
+ * finds its certificate in the bucket. The request is signed by the new key (it proves possession).
  * On the socket pair a message is a 4-byte little-endian length and that many bytes.
  */
 #ifndef NERO_ENROL_H
