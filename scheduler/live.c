@@ -70,18 +70,26 @@ void live_parse_note(const char *note, struct live_note *out)
 
 static const char *role(enum generation_origin origin)
 {
-    return origin == GENERATION_PARENT ? "parent" : "child ";
+    switch (origin) {
+    case GENERATION_PARENT:
+        return "parent";
+    case GENERATION_EXTENSION:
+        return "extension";
+    default:
+        return "child";
+    }
 }
 
-/* "generation 1 child  2  epoch 3/8  loss 1.532  control 45.2 %  812 images/s  0:21 left  train" */
+/* "generation 1 child     2  epoch 3/8  loss 1.532  control 45.2 %  812 images/s  0:21 left  train"
+ */
 static void describe(const struct search_pending *pending, char out[LIVE_TEXT_BYTES])
 {
     struct live_note note = {.accuracy = NAN, .loss = NAN, .seconds_left = -1};
     char accuracy[16] = "  -  ";
     char left[24] = "";
     int used = pending->last
-                   ? snprintf(out, LIVE_TEXT_BYTES, "evaluation       ")
-                   : snprintf(out, LIVE_TEXT_BYTES, "generation %" PRIu32 " %s %" PRIu32,
+                   ? snprintf(out, LIVE_TEXT_BYTES, "evaluation              ")
+                   : snprintf(out, LIVE_TEXT_BYTES, "generation %" PRIu32 " %-9s %" PRIu32,
                               pending->generation, role(pending->origin), pending->member);
 
     if (used < 0 || used >= LIVE_TEXT_BYTES) {
@@ -145,19 +153,10 @@ static bool is_news(struct live *live, const struct search_pending *pending)
     return true;
 }
 
-void live_draw(struct live *live, const struct search *search)
+void live_show(struct live *live, const struct search_pending *pending, uint32_t count)
 {
-    static struct search_pending pending[LIVE_LINES_MAX];
-    const struct clock_source *clock = clock_system();
     char text[LIVE_TEXT_BYTES];
-    uint32_t count;
 
-    if (live->quiet ||
-        (live->drawn_ns != 0 && clock_seconds_since(clock, live->drawn_ns) * 1000 < LIVE_DRAW_MS)) {
-        return;
-    }
-    live->drawn_ns = clock_mono_ns(clock);
-    count = search_pending(search, pending, LIVE_LINES_MAX);
     if (live->terminal) {
         live_clear(live);
     }
@@ -169,6 +168,19 @@ void live_draw(struct live *live, const struct search *search)
     }
     live->drawn = live->terminal ? count : 0;
     (void)fflush(live->out);
+}
+
+void live_draw(struct live *live, const struct search *search)
+{
+    static struct search_pending pending[LIVE_LINES_MAX];
+    const struct clock_source *clock = clock_system();
+
+    if (live->quiet ||
+        (live->drawn_ns != 0 && clock_seconds_since(clock, live->drawn_ns) * 1000 < LIVE_DRAW_MS)) {
+        return;
+    }
+    live->drawn_ns = clock_mono_ns(clock);
+    live_show(live, pending, search_pending(search, pending, LIVE_LINES_MAX));
 }
 
 static void on_proposed(void *context, const struct generation *generation)
@@ -202,7 +214,7 @@ static void on_measured(void *context, const struct generation *generation, uint
 
     live_clear(live);
     if (evaluation->failed) {
-        (void)fprintf(live->out, "  generation %" PRIu32 " %s %" PRIu32 "  failed: %s\n",
+        (void)fprintf(live->out, "  generation %" PRIu32 " %-9s %" PRIu32 "  failed: %s\n",
                       generation->number, role(generation->members[member].origin), member,
                       evaluation->text);
         return;

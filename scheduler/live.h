@@ -32,6 +32,9 @@ struct search_listener live_listener(struct live *live);
 /* Draw the candidates under way, at most four times a second. */
 void live_draw(struct live *live, const struct search *search);
 
+/* What it draws: a line for each of the `count` candidates, at most LIVE_LINES_MAX. */
+void live_show(struct live *live, const struct search_pending *pending, uint32_t count);
+
 /* Take the live lines off the terminal, before something else is printed. */
 void live_clear(struct live *live);
 

@@ -15,6 +15,7 @@ if(TARGET nero_scheduler)
   nero_test(test_preset SOURCES test_preset.c ${CMAKE_SOURCE_DIR}/tests/support/temp_folder.c
     LINK test_evolve_run LABEL quick)
   nero_test(test_outage SOURCES test_outage.c LINK test_tiny_run test_evolve_run LABEL quick)
+  nero_test(test_live SOURCES test_live.c LINK nero_scheduler LABEL quick)
   nero_test(test_noise SOURCES test_noise.c LINK nero_scheduler LABEL quick)
   nero_test(test_genotype_draw SOURCES test_genotype_draw.c LINK nero_scheduler LABEL quick)
 endif()
