@@ -93,12 +93,8 @@ has "$work/last.out" "fully connected, 10"
 expect 2 nero-sched genotype draw "$genotype"
 expect 2 env PATH=/nowhere "$binary/nero-sched" genotype draw "$genotype" "${preset[@]}"
 has "$work/last.err" "graphviz"
-if command -v dot >/dev/null; then
-  expect 0 nero-sched genotype draw "$genotype" "${preset[@]}" --out "$work/genotype.svg"
-  has "$work/genotype.svg" "</svg>"
-else
-  echo "no dot here: the SVG was not drawn"
-fi
+expect 0 nero-sched genotype draw "$genotype" "${preset[@]}" --out "$work/genotype.svg"
+has "$work/genotype.svg" "</svg>"
 
 # ---- seeds ----
 evaluate=(nero-sched evaluate "$genotype" "${preset[@]}" --budget epochs:12 --runners 2)

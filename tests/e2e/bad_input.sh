@@ -56,7 +56,7 @@ edited 's/grammar: smoke.bnf/grammar: broken.bnf/'
 echo '<features> ::= <nothing>' >"$work/broken.bnf"
 refused 2 broken.bnf nothing -- "${run[@]}"
 printf '<features> ::= <a>\n<a> ::= <b>\n<b> ::= <a>\n' >"$work/broken.bnf"
-refused 2 broken.bnf -- "${run[@]}"
+refused 2 broken.bnf "contains itself" -- "${run[@]}"
 edited 's/dataset: .*/dataset: no-such-set/'
 refused 2 no-such-set -- "${run[@]}"
 edited 's/train_count: 320/train_count: 32000/'
@@ -74,10 +74,9 @@ refused 2 "genotype" -- nero-sched evaluate "$work/genotype" --preset "$work/edi
 refused 2 "No such file" -- nero-sched resume no-such-run --store "file://$work/none"
 : >"$work/plain-file"
 refused 2 plain-file -- "${run[@]}" --store "file://$work/plain-file/store"
+refused 2 /sys/nero-store "make the folder" -- "${run[@]}" --store file:///sys/nero-store
 refused 2 "exclusive or attempt" -- "${run[@]}" --store-mode none
 refused 2 "gopher" -- "${run[@]}" --store gopher://somewhere
-
-
 refused 3 "127.0.0.1:9" -- "${run[@]}" --redis redis://127.0.0.1:9/0
 port=$((20000 + RANDOM % 20000))
 redis-server --bind 127.0.0.1 --port "$port" --dir "$work" --save '' --maxmemory 50mb \
@@ -91,4 +90,7 @@ head -c 32 /dev/urandom >"$work/token"
 chmod 600 "$work/token"
 refused 2 "noeviction" -- "${runner[@]}" --join-token "$work/token"
 refused 2 "$work/none" -- "${runner[@]}" --join-token "$work/none"
+# A runner waits for its Redis as for any outage, and says for which.
+refused 75 "127.0.0.1:9: Connection refused" -- timeout --preserve-status 2 nero-runner \
+  --redis redis://127.0.0.1:9/0 --store "file://$work/store" --run bad --once --join-token "$work/token"
 echo "$cases mistakes, each refused with its reason"

@@ -31,11 +31,11 @@ static const double l2 = 5e-4;
 
 /*
  * Largest allowed distance to the recorded curve, relative to the loss. Float32 rounding over 50
- * steps comes to 4e-7; where it flips a ReLU or a maximum, the distance grows to some 2e-5 by the
- * end. A tenth too much decay shows as 1e-3 within 10 steps, a running-statistics momentum of .89
+ * steps comes to 8e-7 with AVX-512, to 1.6e-6 with SSE4.1 and AVX2, where it flips a ReLU or a
+ * maximum. A tenth too much decay shows as 1e-3 within 10 steps, a running-statistics momentum of .89
  * for .9 as 2e-3 in the inference loss.
  */
-static const double tolerance = 2e-4;
+static const double tolerance = 1e-5;
 
 /*
  * For the inference loss after RMSprop and Adam: the gradient of a bias in front of a batch norm is
@@ -331,7 +331,7 @@ static void test_curve__cpu_trains_as_pytorch(void **state)
         replay_curve(&curves[i], "cpu");
     }
 #else
-    print_message("no CPU backend in this build\n");
+    skip(); /* no CPU backend in this build */
 #endif
 }
 
