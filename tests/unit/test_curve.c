@@ -32,8 +32,8 @@ static const double l2 = 5e-4;
 /*
  * Largest allowed distance to the recorded curve, relative to the loss. Float32 rounding over 50
  * steps comes to 8e-7 with AVX-512, to 1.6e-6 with SSE4.1 and AVX2, where it flips a ReLU or a
- * maximum. A tenth too much decay shows as 1e-3 within 10 steps, a running-statistics momentum of .89
- * for .9 as 2e-3 in the inference loss.
+ * maximum. A tenth too much decay shows as 1e-3 within 10 steps, a running-statistics momentum of
+ * .89 for .9 as 2e-3 in the inference loss.
  */
 static const double tolerance = 1e-5;
 
