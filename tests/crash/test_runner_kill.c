@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <hiredis.h>
 
 #include "gpu-runner/runner_notice.h"
 #include "nero/clock.h"
@@ -290,6 +291,84 @@ static void test_runner_kill__sleeper_is_fenced_after_the_end(void **state)
     sleep_past_the_lease(true);
 }
 
+/* Connections made so far end; all but the runner behind `link` can make new ones. */
+static void cut_redis_off(const char *link)
+{
+    redisContext *redis = redisConnectUnix(redis_child_url(world.redis) + strlen("unix://"));
+    redisReply *reply;
+
+    assert_int_equal(unlink(link), 0);
+    reply = redisCommand(redis, "CLIENT KILL TYPE normal SKIPME yes");
+    assert_non_null(reply);
+    assert_true(reply->type == REDIS_REPLY_INTEGER && reply->integer > 0);
+    freeReplyObject(reply);
+    redisFree(redis);
+}
+
+/* Of the slots from the newest takeover on; all are its owner's. */
+static uint64_t slots_of_the_owner(uint64_t *token)
+{
+    struct chain *chain;
+    struct trust *trust;
+    struct nero_err err = {0};
+    uint64_t count = 0;
+
+    tiny_check(trust_open(world.store, world.run.name, NULL, &trust, &err), &err, "trust");
+    tiny_check(chain_open(world.store, trust, &world.job.id, bytes_as_view(&world.job.envelope),
+                          &chain, &err),
+               &err, "chain");
+    *token = chain_tail(chain)->slot.token;
+    for (uint64_t i = chain_count(chain); i-- > 0 && chain_at(chain, i)->slot.token == *token;) {
+        assert_true(chain_at(chain, i)->valid);
+        count++;
+    }
+    chain_close(chain);
+    trust_close(trust);
+    return count;
+}
+
+/* Away from Redis alone, a runner trains and commits on; when its lease has lapsed and another has
+ * taken over, the bucket stops it. */
+static void test_runner_kill__without_redis_it_works_until_overtaken(void **state)
+{
+    char link[TEMP_FOLDER_BYTES + 16];
+    char url[TEMP_FOLDER_BYTES + 32];
+    const char *const apart[] = {"--once", "--checkpoint-interval", "steps:5", "--redis", url,
+                                 NULL};
+    struct queue_job_info info;
+    struct nero_err err = {0};
+    uint64_t tokens[2];
+    uint64_t slots;
+
+    (void)state;
+    (void)snprintf(link, sizeof link, "%s/apart.sock", world.folder);
+    (void)snprintf(url, sizeof url, "unix://%s", link);
+    assert_int_equal(symlink(redis_child_url(world.redis) + strlen("unix://"), link), 0);
+    world_begin_run(&world, "epochs:1000", NULL);
+    world_start(&world, 0, apart);
+    assert_true(world_wait_slots(&world, 3));
+    cut_redis_off(link);
+    queue_close(world.queue); /* ended as well */
+    tiny_check(queue_open(redis_child_url(world.redis), &world.queue, &err), &err, "queue");
+    world_pass(&world, WORLD_LEASE_MS + 200);
+    world_job_state(&world, &info);
+    assert_string_equal(info.state, "ready");
+    slots = world_slot_count(&world);
+    assert_true(world_wait_slots(&world, slots + 2)); /* without a lease, and rightly */
+    (void)slots_of_the_owner(&tokens[0]);
+    world_start(&world, 1, often);
+    assert_true(world_wait_log(&world, 0, "end=lost"));
+    slots = world_slot_count(&world);
+    assert_true(world_wait_slots(&world, slots + 2));
+    assert_true(slots_of_the_owner(&tokens[1]) > 2);
+    assert_true(tokens[1] > tokens[0]);
+    for (int i = 0; i < 2; i++) {
+        world_signal(&world, i, SIGKILL);
+        assert_int_equal(world_wait_end(&world, i, 5000), -1);
+    }
+    world_end_run(&world);
+}
+
 enum damage { DAMAGE_STATE_BIT, DAMAGE_STATE_CUT, DAMAGE_SLOT_BIT, DAMAGE_SLOT_CUT };
 
 /* The newest blob of the run: the state that was written last. */
@@ -378,6 +457,7 @@ int main(void)
         cmocka_unit_test(test_runner_kill__parents_death_stops_it),
         cmocka_unit_test(test_runner_kill__sleeper_is_fenced_while_another_works),
         cmocka_unit_test(test_runner_kill__sleeper_is_fenced_after_the_end),
+        cmocka_unit_test(test_runner_kill__without_redis_it_works_until_overtaken),
         cmocka_unit_test(test_runner_kill__damaged_state_falls_back),
         cmocka_unit_test(test_runner_kill__damaged_slot_falls_back),
     };
