@@ -13,17 +13,21 @@ int cmd_cancel(int argc, char **argv)
     const char *store_mode = NULL;
     const char *redis = NULL;
     const char *why = "cancelled by hand";
+    bool json = false;
     const struct options_spec specs[] = {
         CLI_OPTION_STORE(&store_url),
         CLI_OPTION_STORE_MODE(&store_mode),
         CLI_OPTION_REDIS(&redis),
-        {"why", OPTIONS_STRING, "TEXT", "the reason, kept in the records", NULL, &why, 0}};
+        {"why", OPTIONS_STRING, "TEXT", "the reason, kept in the records", NULL, &why, 0},
+        CLI_OPTION_JSON(&json)};
     const struct options_command command = {
         .program = "nero-sched cancel",
         .arguments = "RUN",
         .about =
             "End a run's unfinished jobs: signed 'cancelled' slots in the store first, then the\n"
             "queue. Fences off whoever serves the run. 'resume' opens the jobs again.",
+        .examples = "  nero-sched cancel demo-3f9a12\n"
+                    "  nero-sched cancel demo-3f9a12 --why 'wrong grammar' --json\n",
         .specs = specs,
         .spec_count = sizeof specs / sizeof specs[0],
         .arguments_min = 1,
@@ -64,6 +68,7 @@ int cmd_cancel(int argc, char **argv)
     if (status != NERO_OK) {
         return cli_fail(command.program, &err);
     }
-    (void)printf("cancelled run %s\n", parsed.arguments[0]);
+    (void)printf(json ? "{\"run\":\"%s\",\"done\":\"cancelled\"}\n" : "cancelled run %s\n",
+                 parsed.arguments[0]);
     return ERR_EXIT_DONE;
 }

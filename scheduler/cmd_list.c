@@ -39,11 +39,13 @@ int cmd_list(int argc, char **argv)
     const char *store_url = NULL;
     bool json = false;
     const struct options_spec specs[] = {CLI_OPTION_STORE(&store_url), CLI_OPTION_JSON(&json)};
-    const struct options_command command = {.program = "nero-sched list",
-                                            .arguments = "",
-                                            .about = "The runs of a store and how far they are.",
-                                            .specs = specs,
-                                            .spec_count = 2};
+    const struct options_command command = {
+        .program = "nero-sched list",
+        .arguments = "",
+        .about = "The runs of a store and how far they are.",
+        .examples = "  nero-sched list\n  nero-sched list --store s3://bucket/nero --json\n",
+        .specs = specs,
+        .spec_count = 2};
     struct options_parsed parsed;
     struct storage *store = NULL;
     struct run_list list = {.count = 0};

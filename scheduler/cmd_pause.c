@@ -17,6 +17,8 @@ static int set_paused(int argc, char **argv, bool paused)
                      ? "Give no more jobs of the run to runners. What is under way goes on, and\n"
                        "its leases are kept. 'unpause' ends it; `resume` is something else."
                      : "Give jobs of a paused run to runners again.",
+        .examples =
+            paused ? "  nero-sched pause demo-3f9a12\n" : "  nero-sched unpause demo-3f9a12\n",
         .specs = specs,
         .spec_count = sizeof specs / sizeof specs[0],
         .arguments_min = 1,

@@ -215,6 +215,8 @@ int cmd_retry(int argc, char **argv)
             "generation that is still open, which a signed 'reopened' slot in the store opens\n"
             "first. Their counters begin at zero. JOB is an id or the beginning of one, as\n"
             "'status' shows it; without it all such jobs. Needs the run's key.",
+        .examples = "  nero-sched retry demo-3f9a12\n"
+                    "  nero-sched retry demo-3f9a12 91e1c4d27f67\n",
         .specs = specs,
         .spec_count = sizeof specs / sizeof specs[0],
         .arguments_min = 1,

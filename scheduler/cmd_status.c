@@ -303,6 +303,8 @@ int cmd_status(int argc, char **argv)
         .arguments = "RUN",
         .about =
             "Where a run stands: generations from the store, jobs from Redis where it answers.",
+        .examples = "  nero-sched status demo-3f9a12\n"
+                    "  nero-sched status demo-3f9a12 --redis redis://10.0.0.5:6379/0 --json\n",
         .specs = specs,
         .spec_count = 3,
         .arguments_min = 1,

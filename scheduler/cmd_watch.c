@@ -46,6 +46,7 @@ int cmd_watch(int argc, char **argv)
         .arguments = "RUN",
         .about = "Follow a run's events as its queue tells them: submitted, claimed, progress,\n"
                  "completed, released, expired, failed. Ctrl-C ends watching, not the run.",
+        .examples = "  nero-sched watch demo-3f9a12\n",
         .specs = specs,
         .spec_count = 4,
         .arguments_min = 1,
