@@ -1,6 +1,7 @@
 #include "bench_peer.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,8 +25,6 @@ static void run_child(const char *python, const char *script, int in, int out)
 {
     dup2(in, STDIN_FILENO);
     dup2(out, STDOUT_FILENO);
-    setenv("OMP_NUM_THREADS", "1", 1); /* as many threads as the other side */
-    setenv("MKL_NUM_THREADS", "1", 1);
     execlp(python, python, script, (char *)NULL);
     _exit(127);
 }
@@ -118,13 +117,13 @@ enum nero_status bench_peer_net(struct bench_peer *peer, const char *name, uint3
     return NERO_OK;
 }
 
-enum nero_status bench_peer_run(struct bench_peer *peer, const char *layout, double seconds,
-                                double *images_per_s, struct nero_err *err)
+enum nero_status bench_peer_run(struct bench_peer *peer, const char *layout, uint64_t threads,
+                                double seconds, double *images_per_s, struct nero_err *err)
 {
     char line[LINE_BYTES];
     char *end;
 
-    fprintf(peer->to, "run %s %.3f\n", layout, seconds);
+    fprintf(peer->to, "run %s %" PRIu64 " %.3f\n", layout, threads, seconds);
     fflush(peer->to);
     if (read_line(peer, line, err) != NERO_OK) {
         return err_wrap(err, "peer: run");

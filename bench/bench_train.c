@@ -2,7 +2,8 @@
  * Images a second of training steps (forward, backward, update) on one thread, beside PyTorch's on
  * the same networks in the same minutes: the two take turns, round after round, and the ratio is
  * that of the medians, so that a busy machine slows both alike. With --shards a second one of ours,
- * whose batches are cut into shards on threads of their own, takes turns too.
+ * whose batches are cut into shards on threads of their own, takes turns too, and the
+ * peer a second time on as many threads.
  */
 #include <math.h>
 #include <stdio.h>
@@ -51,6 +52,7 @@ struct bench_result {
     double ours[BENCH_ROUNDS_MAX];
     double sharded[BENCH_ROUNDS_MAX];
     double theirs[LAYOUTS][BENCH_ROUNDS_MAX];
+    double theirs_sharded[LAYOUTS][BENCH_ROUNDS_MAX]; /* on as many threads as `sharded` */
 };
 
 static enum nero_status build_graph(struct bench_side *side, const struct bench_net *net,
@@ -187,6 +189,12 @@ static enum nero_status side_run(struct bench_side *side, uint32_t batch, double
     return NERO_OK;
 }
 
+/* Of the side in shards. */
+static uint64_t threads_of(const struct bench_options *options)
+{
+    return options->threads > 0 ? options->threads : options->shards;
+}
+
 /* Rounds of ours, ours in shards, theirs in one layout, theirs in the other. sharded, peer NULL:
  * not that one. */
 static enum nero_status run_rounds(struct bench_side *side, struct bench_side *sharded,
@@ -211,8 +219,11 @@ static enum nero_status run_rounds(struct bench_side *side, struct bench_side *s
             return err->status;
         }
         for (int k = 0; k < LAYOUTS && peer != NULL; k++) {
-            if (bench_peer_run(peer, layouts[k], options->seconds, &result->theirs[k][r], err) !=
-                NERO_OK) {
+            if (bench_peer_run(peer, layouts[k], 1, options->seconds, &result->theirs[k][r], err) !=
+                    NERO_OK ||
+                (sharded != NULL &&
+                 bench_peer_run(peer, layouts[k], threads_of(options), options->seconds,
+                                &result->theirs_sharded[k][r], err) != NERO_OK)) {
                 return err->status;
             }
         }
@@ -220,20 +231,28 @@ static enum nero_status run_rounds(struct bench_side *side, struct bench_side *s
     return NERO_OK;
 }
 
+/* The median of each layout; returns the better one. */
+static double best_layout(double rates[LAYOUTS][BENCH_ROUNDS_MAX], uint64_t rounds,
+                          double medians[LAYOUTS])
+{
+    for (int k = 0; k < LAYOUTS; k++) {
+        medians[k] = bench_median(rates[k], rounds);
+    }
+    return medians[0] > medians[1] ? medians[0] : medians[1];
+}
+
 static void report(const struct bench_side *side, const struct bench_peer *peer,
                    const struct bench_net *net, const struct bench_options *options,
-                   const struct bench_result *result)
+                   struct bench_result *result)
 {
     double ours = bench_median(result->ours, options->rounds);
     double macs = (double)side->graph.macs;
     double sharded = options->shards > 1 ? bench_median(result->sharded, options->rounds) : 0.0;
-    double theirs[LAYOUTS] = {0.0, 0.0};
-    int best = 0;
+    double theirs[LAYOUTS];
+    double theirs_sharded[LAYOUTS];
+    double best = best_layout(result->theirs, options->rounds, theirs);
+    double best_sharded = best_layout(result->theirs_sharded, options->rounds, theirs_sharded);
 
-    for (int k = 0; k < LAYOUTS && peer != NULL; k++) {
-        theirs[k] = bench_median(result->theirs[k], options->rounds);
-        best = theirs[k] > theirs[best] ? k : best;
-    }
     if (options->json) {
         printf("{\"net\":\"%s\",\"batch\":%u,\"parameters\":%llu,\"macs\":%.0f,"
                "\"images_per_s\":%.4g,\"gflops\":%.4g",
@@ -246,7 +265,13 @@ static void report(const struct bench_side *side, const struct bench_peer *peer,
         if (peer != NULL) {
             printf(",\"peer\":\"%s\",\"peer_contiguous\":%.4g,\"peer_channels_last\":%.4g,"
                    "\"ratio\":%.3f",
-                   peer->version, theirs[0], theirs[1], ours / theirs[best]);
+                   peer->version, theirs[0], theirs[1], ours / best);
+        }
+        if (peer != NULL && options->shards > 1) {
+            printf(",\"threads\":%u,\"peer_contiguous_threads\":%.4g,"
+                   "\"peer_channels_last_threads\":%.4g,\"threads_ratio\":%.3f",
+                   (unsigned)threads_of(options), theirs_sharded[0], theirs_sharded[1],
+                   sharded / best_sharded);
         }
         printf("}\n");
         return;
@@ -258,7 +283,12 @@ static void report(const struct bench_side *side, const struct bench_peer *peer,
     }
     if (peer != NULL) {
         printf("   %s: contiguous %.2f, channels_last %.2f   ratio %.2f", peer->version, theirs[0],
-               theirs[1], ours / theirs[best]);
+               theirs[1], ours / best);
+    }
+    if (peer != NULL && options->shards > 1) {
+        printf("   on %u threads: contiguous %.2f, channels_last %.2f   ratio %.2f",
+               (unsigned)threads_of(options), theirs_sharded[0], theirs_sharded[1],
+               sharded / best_sharded);
     }
     printf("   (%s; batch %u, %.3g M MACs, loss %.3f)\n", net->what, (unsigned)net->batch,
            macs * 1e-6, side->loss);

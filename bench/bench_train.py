@@ -117,7 +117,8 @@ def main():
                 trainer.step()
             print("ok", flush=True)
         else:
-            layout, seconds = rest.split()
+            layout, threads, seconds = rest.split()
+            torch.set_num_threads(int(threads))
             print(trainers[layout].rate(float(seconds)), flush=True)
 
 
