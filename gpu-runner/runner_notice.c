@@ -9,7 +9,11 @@
 
 #include "nero/interval.h"
 
-enum { BACKOFF_FIRST_MS = 100, BACKOFF_MAX_MS = 5000 };
+enum {
+    BACKOFF_FIRST_MS = 100,
+    BACKOFF_MAX_MS = 5000,
+    SIGNAL_STACK_BYTES = 64 * 1024 /* a frame with all of the vector registers takes 12 KiB */
+};
 
 static volatile sig_atomic_t signal_asked; /* number of the first signal */
 
@@ -26,13 +30,21 @@ static void on_signal(int number)
 enum nero_status runner_notice_install(struct runner_notice *notice, int parent_fd,
                                        int64_t grace_ms, struct nero_err *err)
 {
+    /* Kernels that oneDNN generates use the stack pointer as one more register: a signal that finds
+     * one at work would have its frame written into whatever the register points to. */
+    static _Alignas(64) uint8_t stack[SIGNAL_STACK_BYTES];
+    const stack_t signal_stack = {.ss_sp = stack, .ss_size = sizeof stack};
     struct sigaction action;
     static const int stops[] = {SIGTERM, SIGINT};
 
     *notice = (struct runner_notice){.parent_fd = parent_fd, .grace_ms = grace_ms};
     memset(&action, 0, sizeof action);
     (void)sigemptyset(&action.sa_mask);
-    action.sa_handler = on_signal; /* no SA_RESTART: a sleep ends early */
+    action.sa_handler = on_signal;
+    action.sa_flags = SA_ONSTACK; /* no SA_RESTART: a sleep ends early */
+    if (sigaltstack(&signal_stack, NULL) != 0) {
+        return err_set(err, NERO_UNAVAILABLE, errno, "sigaltstack: %s", strerror(errno));
+    }
     for (size_t i = 0; i < sizeof stops / sizeof stops[0]; i++) {
         if (sigaction(stops[i], &action, NULL) != 0) {
             return err_set(err, NERO_UNAVAILABLE, errno, "sigaction: %s", strerror(errno));
