@@ -360,10 +360,11 @@ static uint32_t *gather(const struct connection *connections, unsigned count, bo
 static double print_samples(const char *name, const uint32_t *samples, size_t count, double seconds)
 {
     double rate = (double)count / seconds;
+    size_t half = count / 2;
+    size_t late = count * 99 / 100;
 
     (void)printf("%-28s %9.0f /s   p50 %7.2f ms   p99 %7.2f ms\n", name, rate,
-                 count > 0 ? samples[count / 2] / 1000.0 : 0,
-                 count > 0 ? samples[count * 99 / 100] / 1000.0 : 0);
+                 count > 0 ? samples[half] / 1000.0 : 0, count > 0 ? samples[late] / 1000.0 : 0);
     (void)fflush(stdout);
     return rate;
 }

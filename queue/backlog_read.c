@@ -233,7 +233,8 @@ static enum nero_status own_trust(struct job_reader *reader, unsigned worker, st
         }
         reader->trusts[worker] = trust;
     }
-    if (memcmp(trust_run_key(trust)->data, trust_run_key(backlog->trust)->data, KEY_PUBLIC_BYTES)) {
+    if (memcmp(trust_run_key(trust)->data, trust_run_key(backlog->trust)->data, KEY_PUBLIC_BYTES) !=
+        0) {
         return err_set(err, NERO_DENIED, 0, "the record of run %s names another key than before",
                        backlog->run);
     }

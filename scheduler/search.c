@@ -205,7 +205,8 @@ static enum nero_status open_run(struct search *search, struct nero_err *err)
     }
     submission_init(&search->submission, search->lead, search->trust);
     record = trust_run(search->trust);
-    if (memcmp(record->run_key.data, search->lead->run_key->public_key.data, KEY_PUBLIC_BYTES)) {
+    if (memcmp(record->run_key.data, search->lead->run_key->public_key.data, KEY_PUBLIC_BYTES) !=
+        0) {
         return err_set(err, NERO_INVALID, 0, "the key of run %s is not the one in the bucket",
                        search->lead->run);
     }
