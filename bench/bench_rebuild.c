@@ -97,6 +97,7 @@ static void put_run(const struct bench *bench)
     struct bytes payload;
 
     record.strategy = RUN_SINGLE;
+    record.store_mode = RUN_EXCLUSIVE;
     record.resume_policy = RUN_SAME_CLASS;
     memcpy(record.protocol.dataset.data, dataset, sizeof dataset);
     record.protocol.train_count = 40;
