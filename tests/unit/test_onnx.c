@@ -198,7 +198,9 @@ static double difference(const struct graph *graph, uint64_t seed, struct used *
         for (size_t i = 0; i < (size_t)BATCH * classes; i++) {
             double gap = fabs(again[i] - (double)logits[i]);
 
-            largest = gap <= largest ? largest : gap; /* NaN becomes the largest */
+            if (!(gap <= largest) && !isnan(largest)) {
+                largest = gap; /* NaN becomes the largest, and stays */
+            }
         }
     }
     if (folder != NULL) {
