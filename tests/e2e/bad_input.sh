@@ -78,14 +78,14 @@ refused 2 /sys/nero-store "make the folder" -- "${run[@]}" --store file:///sys/n
 refused 2 "exclusive or attempt" -- "${run[@]}" --store-mode none
 refused 2 "gopher" -- "${run[@]}" --store gopher://somewhere
 refused 3 "127.0.0.1:9" -- "${run[@]}" --redis redis://127.0.0.1:9/0
-port=$((20000 + RANDOM % 20000))
-redis-server --bind 127.0.0.1 --port "$port" --dir "$work" --save '' --maxmemory 50mb \
+socket=$work/redis.sock # a port may be taken
+redis-server --port 0 --unixsocket "$socket" --dir "$work" --save '' --maxmemory 50mb \
   --maxmemory-policy allkeys-lru >/dev/null &
 redis=$!
-for _ in $(seq 100); do redis-cli -p "$port" ping >/dev/null 2>&1 && break; sleep 0.1; done
-refused 2 "noeviction" -- "${run[@]}" --redis "redis://127.0.0.1:$port/0"
+for _ in $(seq 100); do redis-cli -s "$socket" ping >/dev/null 2>&1 && break; sleep 0.1; done
+refused 2 "noeviction" -- "${run[@]}" --redis "unix://$socket"
 mkdir "$work/store"
-runner=(nero-runner --redis "redis://127.0.0.1:$port/0" --store "file://$work/store" --run bad --once)
+runner=(nero-runner --redis "unix://$socket" --store "file://$work/store" --run bad --once)
 head -c 32 /dev/urandom >"$work/token"
 chmod 600 "$work/token"
 refused 2 "noeviction" -- "${runner[@]}" --join-token "$work/token"

@@ -8,12 +8,21 @@ source=$1
 # shellcheck source=tests/e2e/world.sh
 . "$source/tests/e2e/world.sh" "$2"
 
-port=$((20000 + RANDOM % 20000))
+# A port that is taken ends the server at once: then another one, below those that the kernel gives.
+listens() { kill -0 "$redis" 2>/dev/null && redis-cli -p "$port" ping; }
+ended() { ! kill -0 "$redis" 2>/dev/null; }
+listens_or_ended() { listens || ended; }
+for _ in $(seq 10); do
+  port=$((20000 + RANDOM % 12000))
+  redis-server --bind 127.0.0.1 --port "$port" --dir "$work" --save '' --maxmemory-policy noeviction \
+    >"$work/redis.log" &
+  redis=$!
+  wait_for 10 listens_or_ended
+  ended || break
+done
+pids+=("$redis")
+wait_for 1 listens
 export NERO_REDIS=redis://127.0.0.1:$port/0 NERO_STORE=file://$work/store NERO_LOG=info
-redis-server --bind 127.0.0.1 --port "$port" --dir "$work" --save '' --maxmemory-policy noeviction \
-  >"$work/redis.log" &
-pids+=($!)
-wait_for 10 redis-cli -p "$port" ping
 
 nero-sched serve --lease-ms 2000 >"$work/serve.log" 2>&1 &
 serve=$!
