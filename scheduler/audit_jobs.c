@@ -310,8 +310,8 @@ static void check_owner(struct walk *walk, const char *key, const struct chain_e
     }
 }
 
-/* The epoch in which the token was given must be one of the run's. */
-/* A control slot's is its leader's, or that of the slot before; it may have had none. */
+/* The epoch in which the token was given must be one of the run's. A control slot's token is of its
+ * leader's epoch, or that of the slot before; it may have had none. */
 static void check_token(const struct walk *walk, const char *key, const struct chain_entry *entry)
 {
     uint64_t epoch = entry->slot.token >> 32;
