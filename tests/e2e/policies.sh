@@ -34,10 +34,12 @@ make_role() { # NAME POLICY: and a session of it in $work/NAME
     "$(element AccessKeyId)" "$(element SecretAccessKey)" "$(element SessionToken)" >"$work/$1"
 }
 
-as() { # ROLE COMMAND...: a program that signs with the role's session
-  env -u AWS_ACCESS_KEY_ID -u AWS_SECRET_ACCESS_KEY AWS_SHARED_CREDENTIALS_FILE="$work/$1" \
+become() { # ROLE COMMAND...: a program that signs with the role's session, in this shell's place
+  exec env -u AWS_ACCESS_KEY_ID -u AWS_SECRET_ACCESS_KEY AWS_SHARED_CREDENTIALS_FILE="$work/$1" \
     "${@:2}"
 }
+
+as() { (become "$@"); }
 
 request() { # ROLE METHOD NAME [BODY [HEADER...]]: print the answer's code; "owner" has all rights
   local key=$AWS_ACCESS_KEY_ID secret=$AWS_SECRET_ACCESS_KEY options=() body=${4-}
@@ -76,11 +78,11 @@ as scheduler nero-sched doctor --store "$NERO_STORE" >"$work/doctor.out" 2>&1 ||
   fail "doctor as the scheduler"
 as scheduler nero-sched submit "$source/presets/smoke.yaml" --name roles --seed 5 \
   >"$work/submit.out" 2>&1 || fail "submit as the scheduler"
-as scheduler nero-sched serve --until-idle >"$work/serve.log" 2>&1 &
+become scheduler nero-sched serve --until-idle >"$work/serve.log" 2>&1 &
 serve=$!
 pids+=("$serve")
 token=$(nero-sched keys token)
-as runner nero-runner --run roles --join-token "$token" >"$work/runner.log" 2>&1 &
+become runner nero-runner --run roles --join-token "$token" >"$work/runner.log" 2>&1 &
 runner=$!
 pids+=("$runner")
 wait "$serve" || fail "the search"
