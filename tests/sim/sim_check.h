@@ -10,7 +10,11 @@
 /* Hash over the generation records of a run, but what binds them to slots: its decisions. */
 struct hash sim_check_decisions(const char *run);
 
-/* decisions: of the undisturbed run; NULL: this is the undisturbed one. `audit`: audit it too. */
-void sim_check(const char *run, const struct hash *decisions, bool audit);
+struct sim_check_wanted {
+    const struct hash *decisions; /* of the undisturbed run; NULL: this is the undisturbed one */
+    bool exact;                   /* no unit may have been done that the jobs did not need */
+    bool audit;                   /* nor may an audit find anything */
+};
+void sim_check(const char *run, const struct sim_check_wanted *wanted);
 
 #endif

@@ -17,7 +17,7 @@ enum {
     FAULTS_MAX = 8,
     HORIZON_S = 100, /* faults begin before */
     SWEEP_AWAY_S = 60,
-    OCCURRENCE_MAX = 6 /* of a point, counted over all processes */
+    OCCURRENCE_MAX = 40 /* of a point, counted over all processes; early ones are likelier */
 };
 
 /* A fault to come: at a moment, or at the n-th time that somebody is at the point. */
@@ -355,7 +355,7 @@ void sim_fault_begin(bool calm)
         fault->point = (enum sim_point)(1 + fiber_draw(SIM_POINT_ALL - 1));
         fault->keeps_life = fiber_chance(50);
         if (is_labelled(fault->point)) {
-            fault->countdown = 1 + (uint32_t)fiber_draw(OCCURRENCE_MAX);
+            fault->countdown = 1 + (uint32_t)fiber_draw(1 + fiber_draw(OCCURRENCE_MAX));
         } else {
             fault->at_ns = (int64_t)fiber_draw(HORIZON_S * 1000) * MS_NS;
             (void)fiber_process_start("fate", wait_and_happen, fault);
