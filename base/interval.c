@@ -117,3 +117,9 @@ bool interval_is_due(const struct interval *interval, uint64_t steps, double sec
     return interval->policy.kind == INTERVAL_STEPS ? steps >= interval->policy.steps
                                                    : seconds >= interval_seconds(interval);
 }
+
+double interval_stop_s(double commit_s, double unit_s)
+{
+    return commit_s > 0 ? fmax(2 * commit_s + unit_s + INTERVAL_RELEASE_S, INTERVAL_STOP_MIN_S)
+                        : INTERVAL_STOP_UNKNOWN_S;
+}

@@ -17,7 +17,6 @@
 
 enum { FLEETS_MAX = 8, LIVES_MIN = 4000, TRIED = 60 };
 
-#define NOTICE_MARGIN_S 3.0 /* kept to give the job back */
 #define NEAR_POINTS 0.5
 
 struct bench_options {
@@ -51,9 +50,9 @@ static void live(const struct bench_options *options, const struct interval_poli
 {
     struct interval interval;
     double commit_s = options->stall + options->lag;
-    bool noticed = heeds_notice && life->notice_s >= commit_s + NOTICE_MARGIN_S;
-    double end_s =
-        noticed ? fmax(0, life->seconds - fmin(life->notice_s, INTERVAL_STOP_S)) : life->seconds;
+    bool noticed = heeds_notice && life->notice_s >= commit_s + INTERVAL_RELEASE_S;
+    double stop_s = fmin(life->notice_s, interval_stop_s(commit_s, options->step));
+    double end_s = noticed ? fmax(0, life->seconds - stop_s) : life->seconds;
     double at_s = options->restart;
     double done_s = 0; /* work since the start, whether committed or not */
     double kept_s = 0;

@@ -246,6 +246,7 @@ static void job_init(struct runner_job *job, const struct runner_env *env,
     bytes_init(&job->state, RUNNER_CKPT_STATE_BYTES_MAX);
     job_spec_init(&job->spec);
     progress_init(&job->progress);
+    env->notice->stop_s = INTERVAL_STOP_UNKNOWN_S; /* what the former job's commits took is past */
 }
 
 static void job_fini(struct runner_job *job)

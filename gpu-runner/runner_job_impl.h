@@ -57,6 +57,7 @@ struct runner_job {
     struct runner_beat_report report;
     int64_t start_ns;     /* of the first unit */
     int64_t unit_ns;      /* end of the last unit */
+    double unit_seconds;  /* that it took; 0: none yet */
     double train_seconds; /* of this attempt */
     uint64_t train_steps;
 

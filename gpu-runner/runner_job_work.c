@@ -14,8 +14,7 @@
 
 enum { SNAPSHOT_RETRY_MS = 2000, UPLOAD_SLICE_MS = 100 };
 
-#define RATE_WEIGHT 0.1  /* of the newest unit in the smoothed images a second */
-#define RELEASE_TIME_S 3 /* of the time before a kill: to give the job back */
+#define RATE_WEIGHT 0.1 /* of the newest unit in the smoothed images a second */
 
 static double seconds_between(int64_t from_ns, int64_t to_ns)
 {
@@ -80,7 +79,7 @@ static bool is_due(const struct runner_job *job)
 /* Whether what is on its way, or else what comes next, can be there before the kill. */
 static bool may_commit(const struct runner_job *job, const struct runner_upload_view *view)
 {
-    double left_s = runner_notice_left_s(job->env->notice) - RELEASE_TIME_S;
+    double left_s = runner_notice_left_s(job->env->notice) - INTERVAL_RELEASE_S;
 
     return left_s > 0 && (view->on_its_way ? view->left_s : view->next_s) <= left_s;
 }
@@ -175,6 +174,7 @@ static bool look_around(struct runner_job *job)
     if (view.drain) {
         runner_notice_drain(job->env->notice);
     }
+    job->env->notice->stop_s = interval_stop_s(uploads.next_s, job->unit_seconds);
     if (runner_notice_stopping(job->env->notice)) {
         return stop(job);
     }
@@ -230,6 +230,7 @@ static void report_unit(struct runner_job *job, const struct trainer_event *even
     struct runner_beat_report *report = &job->report;
 
     job->unit_ns = now_ns;
+    job->unit_seconds = seconds;
     job->units++;
     if (training) {
         job->train_steps++;

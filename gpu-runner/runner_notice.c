@@ -37,7 +37,8 @@ enum nero_status runner_notice_install(struct runner_notice *notice, int parent_
     struct sigaction action;
     static const int stops[] = {SIGTERM, SIGINT};
 
-    *notice = (struct runner_notice){.parent_fd = parent_fd, .grace_ms = grace_ms};
+    *notice = (struct runner_notice){
+        .parent_fd = parent_fd, .grace_ms = grace_ms, .stop_s = INTERVAL_STOP_UNKNOWN_S};
     memset(&action, 0, sizeof action);
     (void)sigemptyset(&action.sa_mask);
     action.sa_handler = on_signal;
@@ -80,7 +81,7 @@ static void heed_watch(struct runner_notice *notice)
     notice->announced = view.announced;
     if (view.announced) {
         left_ns = view.kill_ns - clock_mono_ns(clock_system());
-        if ((double)left_ns * 1e-9 <= INTERVAL_STOP_S) {
+        if (view.at_once || (double)left_ns * 1e-9 <= notice->stop_s) {
             runner_notice_ask(notice, view.why, left_ns / 1000000);
         }
     }

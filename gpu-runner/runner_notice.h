@@ -1,8 +1,7 @@
 /*
  * Requests to stop: SIGTERM, SIGINT, the end of the socket that a local runner inherited (its
  * parent is gone), and the announced end of a preemptible machine (runner_watch), which is heeded
- * INTERVAL_STOP_S before it. A request is never taken back. A second SIGINT ends the program at
- * once.
+ * `stop_s` before it. A request is never taken back. A second SIGINT ends the program at once.
  *
  * Also how the runner waits: in pieces, so that a request is seen within RUNNER_NOTICE_SLICE_MS.
  * Thread: the main thread alone; others block these signals.
@@ -35,6 +34,7 @@ struct runner_notice {
     bool signalled;             /* a signal has been heeded */
     bool threatened;            /* an end is likely, or announced */
     bool announced;             /* ... and soon: nothing new should be begun */
+    double stop_s;              /* an announced end is heeded so long before it. The job's to set */
     struct runner_watch *watch; /* of the metadata service; NULL: none. Set by the caller */
 };
 

@@ -175,6 +175,7 @@ static void announce(struct runner_watch *watch, const char *why, int64_t end_ms
     int64_t left_ms = end_ms == 0 ? lead_ms : end_ms - clock_wall_ms(clock_system());
     struct runner_watch_view view = {.threatened = true, .announced = true, .why = why};
 
+    view.at_once = lead_ms <= SHORT_LEAD_MS;
     left_ms = left_ms < 0 ? 0 : left_ms > lead_ms ? lead_ms : left_ms;
     view.kill_ns = clock_mono_ns(clock_system()) + left_ms * 1000000;
     set_view(watch, &view);

@@ -31,6 +31,7 @@ struct runner_watch;
 struct runner_watch_view {
     bool threatened; /* an end is likely, or announced */
     bool announced;
+    bool at_once;    /* announced: the cloud's lead is short, stop now */
     int64_t kill_ns; /* announced: monotonic, when */
     const char *why; /* announced: a constant */
 };

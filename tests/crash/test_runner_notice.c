@@ -123,7 +123,7 @@ static void test_runner_notice__aws_interruption(void **state)
     begin("aws", &answers);
     assert_true(world_wait_log(&world, 0, "notice.rebalance"));
     answers.forgets = true;
-    kill_ms = clock_wall_ms(clock_system()) + (int64_t)(INTERVAL_STOP_S * 1000) + 3500;
+    kill_ms = clock_wall_ms(clock_system()) + (int64_t)(INTERVAL_STOP_MIN_S * 1000) + 3500;
     clock_format_utc(time, kill_ms);
     (void)snprintf(answers.action, sizeof answers.action,
                    "{\"action\": \"terminate\", \"time\": \"%.19sZ\"}", time);

@@ -152,6 +152,17 @@ static void test_interval__stalls_count_by_their_90th_percentile(void **state)
     assert_near(interval_seconds(&interval), 73);
 }
 
+static void test_interval__stop_leaves_time_for_two_commits(void **state)
+{
+    (void)state;
+    assert_near(interval_stop_s(0, 0), 30); /* not known */
+    assert_near(interval_stop_s(0, 7), 30);
+    assert_near(interval_stop_s(0.1, 0.2), 5);   /* never later */
+    assert_near(interval_stop_s(1, 0.5), 5.5);   /* 2 x 1 + 0.5 + 3 */
+    assert_near(interval_stop_s(0.1, 4), 7.2);   /* a unit is not cut short */
+    assert_near(interval_stop_s(40, 0.5), 83.5); /* nor is a commit */
+}
+
 /* Share of the time that is stall or work done again, over `lives` lives of mean `mean`. */
 static double simulate(struct rng_stream *stream, double mean, double stall, int lives)
 {
@@ -225,6 +236,7 @@ int main(void)
         cmocka_unit_test(test_interval__auto_follows_stall_and_lives),
         cmocka_unit_test(test_interval__first_one_comes_early),
         cmocka_unit_test(test_interval__stalls_count_by_their_90th_percentile),
+        cmocka_unit_test(test_interval__stop_leaves_time_for_two_commits),
         cmocka_unit_test(test_interval__waste_is_near_the_optimum),
     };
 

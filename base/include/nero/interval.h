@@ -26,7 +26,9 @@
 #define INTERVAL_PRIOR_LIVES 2.0
 #define INTERVAL_MIN_S 10.0
 #define INTERVAL_MAX_S 600.0
-#define INTERVAL_STOP_S 30.0 /* training stops so long before an announced end */
+#define INTERVAL_RELEASE_S 3.0       /* kept before a kill, to give the job back */
+#define INTERVAL_STOP_MIN_S 5.0      /* no notice is trusted to the second */
+#define INTERVAL_STOP_UNKNOWN_S 30.0 /* while nothing has been committed */
 
 enum { INTERVAL_STALLS = 8, INTERVAL_MIN_STEPS = 20, INTERVAL_TEXT_BYTES = 32 };
 
@@ -69,5 +71,12 @@ double interval_mean_life(const struct interval_lives *lives);
 double interval_seconds(const struct interval *interval);
 
 bool interval_is_due(const struct interval *interval, uint64_t steps, double seconds);
+
+/*
+ * How long before an announced end training stops, so that one last snapshot is committed: two
+ * commits (what is on its way, and the last), the unit that is being done, and giving the job back.
+ * commit_s: what a commit will take, 0 if that is not known; unit_s: what a unit takes.
+ */
+double interval_stop_s(double commit_s, double unit_s);
 
 #endif
