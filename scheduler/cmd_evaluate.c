@@ -20,6 +20,7 @@
 #include "audit.h"
 #include "cli.h"
 #include "cmd_run.h"
+#include "genotype_file.h"
 #include "network_json.h"
 #include "noise.h"
 #include "run_create.h"
@@ -529,7 +530,7 @@ static int run(struct evaluate *evaluate, const char *genotype, const char *pres
     stop_install();
     if (run_session_check(&evaluate->session, &err) != NERO_OK ||
         cli_store_url(evaluate->session.store, true, evaluate->url, &err) != NERO_OK ||
-        single_read_genotype(genotype, &evaluate->genotype, &err) != NERO_OK) {
+        genotype_file_read(genotype, &evaluate->genotype, &err) != NERO_OK) {
         return run_session_unready(PROGRAM, &err);
     }
     evaluate->seeds = mem_calloc((size_t)evaluate->count, sizeof *evaluate->seeds);

@@ -4,12 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "nero/file.h"
 #include "nero/genotype.h"
 #include "nero/graph.h"
 
 #include "cli.h"
 #include "genotype_draw.h"
+#include "genotype_file.h"
 #include "preset_run.h"
 #include "report.h"
 
@@ -21,24 +21,6 @@ struct genotype_options {
     bool dot;
     bool json;
 };
-
-static enum nero_status read_genotype(const char *path, struct genotype *out, struct nero_err *err)
-{
-    const char *name = strcmp(path, "-") == 0 ? "standard input" : path;
-    struct bytes text;
-    enum nero_status status;
-
-    bytes_init(&text, GENOTYPE_TEXT_BYTES_MAX);
-    status = file_read(path, &text, err);
-    if (status == NERO_OK) {
-        status = genotype_parse_text(name, bytes_as_view(&text), out, err);
-        if (status == NERO_CORRUPT) {
-            status = err->status = NERO_INVALID; /* typed by a person: bad input */
-        }
-    }
-    bytes_fini(&text);
-    return status;
-}
 
 static enum nero_status print_text(const struct genotype *genotype, struct nero_err *err)
 {
@@ -119,7 +101,7 @@ static enum nero_status show_or_check(const struct genotype_options *options, co
 {
     struct genotype genotype;
     struct preset_run run;
-    enum nero_status status = read_genotype(path, &genotype, err);
+    enum nero_status status = genotype_file_read(path, &genotype, err);
 
     if (status != NERO_OK) {
         return status;
@@ -153,7 +135,7 @@ static enum nero_status draw(const struct genotype_options *options, const char 
     struct genotype genotype;
     struct phenotype phenotype;
     struct preset_run run;
-    enum nero_status status = read_genotype(path, &genotype, err);
+    enum nero_status status = genotype_file_read(path, &genotype, err);
 
     if (status != NERO_OK) {
         return status;

@@ -4,6 +4,7 @@
 
 #include "cli.h"
 #include "cmd_run.h"
+#include "genotype_file.h"
 #include "inbox.h"
 #include "preset_cut.h"
 #include "single.h"
@@ -16,7 +17,7 @@ static enum nero_status make_single(struct preset *preset, const struct run_data
     struct genotype genotype;
     struct single_options options = {
         .genotype = &genotype, .budget = budget, .seed = preset->record.seed};
-    enum nero_status status = single_read_genotype(genotype_path, &genotype, err);
+    enum nero_status status = genotype_file_read(genotype_path, &genotype, err);
 
     if (status == NERO_OK) {
         status = single_prepare(dataset, preset, &options, job, err);

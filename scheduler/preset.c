@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "evolve/evolve.h"
+#include "genotype_file.h"
 #include "nero/conf.h"
 #include "nero/genotype.h"
 #include "nero/mem.h"
@@ -546,7 +547,6 @@ static enum nero_status take_seed(const char *preset_path, const char *file, str
 {
     char path[PATH_BYTES];
     struct genotype genotype;
-    struct bytes text;
     enum nero_status status;
 
     if (file[0] == '\0') {
@@ -555,18 +555,11 @@ static enum nero_status take_seed(const char *preset_path, const char *file, str
     if (path_beside(preset_path, "search.seed_genotype", file, path, err) != NERO_OK) {
         return err->status;
     }
-    status = read_file(path, GENOTYPE_TEXT_BYTES_MAX, &text, err);
-    if (status == NERO_OK) {
-        status = genotype_parse_text(path, bytes_as_view(&text), &genotype, err);
-        bytes_fini(&text);
-    }
+    status = genotype_file_read(path, &genotype, err);
     if (status == NERO_OK) {
         status = genotype_encode(&genotype, &out->seed_genotype, err);
         genotype_fini(&genotype);
         out->record.search.seed_genotype = bytes_as_view(&out->seed_genotype);
-    }
-    if (status == NERO_CORRUPT) {
-        status = err->status = NERO_INVALID; /* typed by a person: bad input */
     }
     return status == NERO_OK ? status : err_wrap(err, "search.seed_genotype");
 }

@@ -2,27 +2,7 @@
 
 #include <string.h>
 
-#include "nero/file.h"
-
 #include "evolve/evolve.h"
-
-enum nero_status single_read_genotype(const char *path, struct genotype *out, struct nero_err *err)
-{
-    const char *name = strcmp(path, "-") == 0 ? "standard input" : path;
-    struct bytes text;
-    enum nero_status status;
-
-    bytes_init(&text, GENOTYPE_TEXT_BYTES_MAX);
-    status = file_read(path, &text, err);
-    if (status == NERO_OK) {
-        status = genotype_parse_text(name, bytes_as_view(&text), out, err);
-        if (status == NERO_CORRUPT) {
-            status = err->status = NERO_INVALID; /* typed by a person: bad input */
-        }
-    }
-    bytes_fini(&text);
-    return status;
-}
 
 static enum nero_status decode(struct preset *preset, const struct run_dataset *dataset,
                                const struct genotype *genotype, struct phenotype *out,

@@ -12,9 +12,6 @@
 
 #include "preset.h"
 
-/* Read a genotype's text ("-": standard input). Owns: *out. Errors: those of reading, invalid. */
-enum nero_status single_read_genotype(const char *path, struct genotype *out, struct nero_err *err);
-
 struct single_options {
     const struct genotype *genotype;
     const char *budget; /* "epochs:8"; NULL: the preset's */

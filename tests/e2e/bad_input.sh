@@ -71,6 +71,38 @@ refused 2 "--checkpoint-interval" sometimes -- "${run[@]}" --checkpoint-interval
 echo nonsense >"$work/genotype"
 refused 2 "genotype" -- nero-sched submit "$work/edited.yaml" --genotype "$work/genotype"
 refused 2 "genotype" -- nero-sched evaluate "$work/genotype" --preset "$work/edited.yaml" --seeds 1
+# The same texts as a seed genotype, and whole ones that do not fit.
+nero-sched genotype new --preset "$work/smoke.yaml" --seed 1 >"$work/whole"
+seeded() { # FILE: the good preset starts from it
+  seed=(--set search.seed_genotype="$1")
+}
+seeded none.txt
+refused 2 search.seed_genotype none.txt "No such file" -- "${run[@]}" "${seed[@]}"
+seeded genotype
+refused 2 search.seed_genotype "genotype:1:" -- "${run[@]}" "${seed[@]}"
+sed 's/^nero-genotype 1/nero-genotype 7/' "$work/whole" >"$work/version"
+seeded version
+for command in run submit plan; do
+  refused 2 search.seed_genotype "version '7'" -- nero-sched "$command" "$work/edited.yaml" "${seed[@]}"
+done
+refused 2 "version '7'" -- nero-sched genotype show "$work/version"
+refused 2 "version '7'" -- nero-sched submit "$work/edited.yaml" --genotype "$work/version"
+refused 2 "version '7'" -- nero-sched evaluate "$work/version" --preset "$work/edited.yaml" --seeds 1
+sed -E 's/^(module|gene g[01]) features/\1 stem/; s/^  features: 1/  stem: 1/' "$work/whole" >"$work/module"
+seeded module
+refused 2 "seed genotype" stem -- "${run[@]}" "${seed[@]}"
+sed 's/^  features: 1/  features: 5/' "$work/whole" >"$work/alternative"
+seeded alternative
+refused 2 "seed genotype" features -- "${run[@]}" "${seed[@]}"
+sed 's/num-filters=2/num-filters=64/' "$work/whole" >"$work/bounds"
+seeded bounds
+refused 2 "seed genotype" num-filters -- "${run[@]}" "${seed[@]}"
+sed 's/^  unit g1 from 0/  unit g1 from -1/' "$work/whole" >"$work/dead-end"
+seeded dead-end
+refused 2 "seed genotype" "nobody reads it" -- "${run[@]}" "${seed[@]}"
+for unit in 1 2; do sed -i "s/^  unit g1 from 0/&\n  unit g1 from $((3 - unit))/" "$work/whole"; done
+seeded whole
+refused 2 "seed genotype" features -- "${run[@]}" "${seed[@]}"
 refused 2 "No such file" -- nero-sched resume no-such-run --store "file://$work/none"
 : >"$work/plain-file"
 refused 2 plain-file -- "${run[@]}" --store "file://$work/plain-file/store"
