@@ -90,6 +90,34 @@ static void test_runner_ends__inadmissible_job_fails_for_good(void **state)
     world_end_run(&world);
 }
 
+/* Its inference plan takes 3.3 TB. */
+static void beyond_memory(struct job_spec *spec)
+{
+    spec->phenotype.units[0].conv.filters = 16384;
+    spec->protocol.eval_batch = JOB_SCORED_MAX;
+}
+
+/* What this machine cannot hold is no failure of the job: nothing ends it, no retry is spent; it
+ * waits for another runner, and says why it was given back (Fast-DENSER 13). */
+static void test_runner_ends__job_without_memory_is_given_back(void **state)
+{
+    char text[SLOT_TEXT_BYTES];
+    struct queue_job_info info;
+
+    (void)state;
+    world_begin_run(&world, "epochs:1", beyond_memory);
+    world_start(&world, 0, once);
+    assert_int_equal(world_wait_end(&world, 0, 90000), 0);
+    assert_true(world_log_has(&world, 0, "end=unable"));
+    assert_int_equal(terminal_kind(text), 0);
+    world_job_state(&world, &info);
+    assert_string_equal(info.state, "ready");
+    assert_int_equal(info.failures, 0);
+    assert_int_equal(info.lost_leases, 0);
+    assert_non_null(strstr(info.reason, "no memory for a plan"));
+    world_end_run(&world);
+}
+
 static void other_class(struct job_spec *spec)
 {
     (void)snprintf(spec->numeric_class, sizeof spec->numeric_class, "another machine");
@@ -437,6 +465,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_runner_ends__inadmissible_job_fails_for_good),
+        cmocka_unit_test(test_runner_ends__job_without_memory_is_given_back),
         cmocka_unit_test(test_runner_ends__job_of_another_class_is_given_back),
         cmocka_unit_test(test_runner_ends__job_begun_with_other_shards_is_given_back),
         cmocka_unit_test(test_runner_ends__cancelled_job_stops),

@@ -256,36 +256,59 @@ static void test_individual__decode_refuses_what_is_not_of_the_grammar(void **st
 }
 
 /* beta2 = 1 would divide by zero (Fast-DENSER 9); powers come from tables. */
-static void test_individual__learning_is_clipped_and_scaled(void **state)
+/* The learning unit of an individual whose learning rule is this one. */
+static struct phenotype_learning learning_of(const char *rule)
 {
-    static const char text[] =
-        "<features> ::= layer:fc act:relu num-units:8 bias:True\n"
-        "<softmax> ::= layer:fc act:softmax num-units:10 bias:True\n"
-        "<learning> ::= learning:adam [lr,int_power10,1,-3,-3] decay:0.5 [beta1,float,1,1,1] "
-        "[beta2,float,1,1,1] [batch_size,int_power2,1,7,7] early_stop:3 epochs:4\n";
     struct evolve_fixture fixture;
     struct grammar grammar;
     struct genotype genotype;
     struct phenotype phenotype;
+    struct phenotype_learning learning;
     struct nero_err err = {0};
+    char text[1024];
 
-    (void)state;
+    (void)snprintf(text, sizeof text,
+                   "<features> ::= layer:fc act:relu num-units:8 bias:True\n"
+                   "<softmax> ::= layer:fc act:softmax num-units:10 bias:True\n"
+                   "<learning> ::= %s [batch_size,int_power2,1,7,7] early_stop:3 epochs:4\n",
+                   rule);
     evolve_fixture_open(&fixture, "smoke.yaml", 9);
     assert_int_equal(grammar_parse("g", bytes_view_str(text), &grammar, &err), NERO_OK);
     fixture.run.grammar = &grammar;
     assert_int_equal(evolve_check(&fixture.run, &err), NERO_OK);
     assert_int_equal(evolve_random(&fixture.run, 0, 0, 0, &genotype, &err), NERO_OK);
     assert_int_equal(evolve_decode(&fixture.run, &genotype, &phenotype, &err), NERO_OK);
-    assert_int_equal(phenotype.learning.optimiser, PHENOTYPE_ADAM);
-    assert_true(phenotype.learning.lr == 1e-3 && phenotype.learning.decay == 0.5);
-    assert_true(phenotype.learning.beta1 == 0.9999 && phenotype.learning.beta2 == 0.9999);
-    assert_int_equal(phenotype.learning.batch, 128);
-    assert_int_equal(phenotype.learning.early_stop, 3);
-    assert_int_equal(phenotype.learning.epochs_max, 4);
+    learning = phenotype.learning;
     phenotype_fini(&phenotype);
     genotype_fini(&genotype);
     grammar_fini(&grammar);
     evolve_fixture_close(&fixture);
+    return learning;
+}
+
+/* What is 1 in the genotype is 0.9999 in the network (Fast-DENSER 9), what is less stays. */
+static void test_individual__learning_is_clipped_and_scaled(void **state)
+{
+    struct phenotype_learning made;
+
+    (void)state;
+    made = learning_of("learning:adam [lr,int_power10,1,-3,-3] decay:0.5 [beta1,float,1,1,1] "
+                       "[beta2,float,1,1,1]");
+    assert_int_equal(made.optimiser, PHENOTYPE_ADAM);
+    assert_true(made.lr == 1e-3 && made.decay == 0.5);
+    assert_true(made.beta1 == 0.9999 && made.beta2 == 0.9999);
+    assert_int_equal(made.batch, 128);
+    assert_int_equal(made.early_stop, 3);
+    assert_int_equal(made.epochs_max, 4);
+    made = learning_of("learning:rmsprop [lr,int_power10,1,-6,-6] decay:0 [rho,float,1,1,1]");
+    assert_int_equal(made.optimiser, PHENOTYPE_RMSPROP);
+    assert_true(made.lr == 1e-6 && made.rho == 0.9999);
+    made = learning_of("learning:rmsprop lr:0.1 decay:0 rho:0.9998");
+    assert_true(made.rho == 0.9998);
+    made = learning_of("learning:gradient-descent lr:0.1 decay:0 [momentum,float,1,1,1] "
+                       "nesterov:True");
+    assert_int_equal(made.optimiser, PHENOTYPE_SGD);
+    assert_true(made.momentum == 0.9999 && made.nesterov);
 }
 
 /* Every key of a convblock and a poolblock arrives where it belongs. */
