@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Goal: a run that is extended comes to what a run submitted with more generations comes to. Method: the
-# smoke search with two lineages and test scores, once submitted with 4 generations; once with 1, ended,
-# extended to 2, ended, extended to 4 and stopped by SIGINT, resumed. The exports, which hold the hash of
-# every job and outcome and every decision, must be equal; audit, replay, status, list and show know it.
+# smoke search with two lineages and test scores, started from a given architecture; once submitted with
+# 4 generations; once with 1, ended, extended to 2, ended, extended to 4 and stopped by SIGINT, resumed.
+# The exports, which hold the hash of every job and outcome and every decision, must be equal; audit,
+# replay, status, list and show know it.
 #   extend_run.sh SOURCE_DIR BINARY_DIR
 set -euo pipefail
 source=$1
@@ -22,7 +23,41 @@ scores() { # RUN: test scores of champions
   find "$work/data/nero/store/runs/$1/result" -type f | wc -l
 }
 
-smoke=("$source/presets/smoke.yaml" --seed 5 --lineages 2 --set search.score_test=true)
+# Unit 1 is there twice, and skips.
+cat >"$work/seed.txt" <<'END'
+nero-genotype 1
+
+module features
+  unit wide from -1
+  unit small from -1 0
+  unit small from 0 1
+
+module softmax
+  unit classes from -1
+
+learning any
+
+gene wide features
+  activation: 1
+  conv: 0 num-filters=4
+  features: 0
+
+gene small features
+  conv-activation: 0
+  features: 1
+  pool-type: 1
+  transition: 0 num-filters=2
+
+gene classes softmax
+  softmax: 0
+
+gene any learning
+  gradient-descent: 0 momentum=0.75
+  learning: 0
+  optimiser: 0
+END
+smoke=("$source/presets/smoke.yaml" --seed 5 --lineages 2 --set search.score_test=true
+  --set "search.seed_genotype=$work/seed.txt")
 expect 0 nero-sched run "${smoke[@]}" --name whole --set search.generations=4
 expect 0 nero-sched run "${smoke[@]}" --name grown --set search.generations=1
 expect 0 nero-sched resume grown --generations 2
@@ -56,6 +91,15 @@ export_run whole
 export_run grown
 [ "$(wc -l <"$work/whole.csv")" -ge 23 ] || fail "not at least 2 * (2 + 3 + 3 + 3) candidates"
 cmp "$work/whole.csv" "$work/grown.csv" || fail "the extended run came to something else"
+# Both lineages begin with the architecture that was given and a mutant of it; learning is drawn.
+for lineage in 0 1; do
+  grep -q "^$lineage,0,0,seed,," "$work/whole.csv" || fail "lineage $lineage starts with no seed"
+  grep -q "^$lineage,0,1,mutant," "$work/whole.csv" || fail "lineage $lineage has no mutant of the seed"
+  nero-sched show "runs/whole/gen/$lineage/00000000/closed" --json >"$work/last.out"
+  has 'module features\n  unit g0 from -1\n  unit g1 from -1 0\n  unit g1 from 0 1\n\nmodule softmax'
+  grep -qF "momentum=0.75\\n" "$work/last.out" && fail "the seed's learning was taken as well"
+done
+[ "$(grep -c ',random,' "$work/whole.csv")" -eq 0 ] || fail "random individuals in a seeded search"
 for lineage in 0 1; do
   nero-sched show "runs/whole/gen/$lineage/00000003/closed" --json | grep -o '"split_seed[^,]*'
 done | sort -u >"$work/splits"
@@ -70,4 +114,4 @@ has "replay of grown: clean"
 expect 0 nero-sched plan "$source/presets/smoke.yaml" --set search.generations=4 --done 2
 has "6 trainings"
 expect 2 nero-sched plan "$source/presets/smoke.yaml" --done 2
-echo "extended twice: equal to a run submitted with 4 generations"
+echo "a seeded run, extended twice: equal to one submitted with 4 generations"

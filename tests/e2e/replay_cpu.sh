@@ -2,7 +2,8 @@
 # Goal: the search computed again on another CPU type comes to the same bits. Method: the smoke search,
 # recorded on this CPU; its replay, genotypes drawn from the paper's grammar and the plan of a preset
 # under qemu-x86_64 as a CPU of 2006 without AVX, FMA and SSE4 and as one of 2013 with AVX2 and FMA, whose
-# floating point qemu computes itself. The whole output, but for the seconds it took, is compared.
+# floating point qemu computes itself. The whole output, but for the seconds it took, is compared. Then
+# the program test_mutants on both: the golden hash of 500 mutants, the golden child of every operator.
 #   replay_cpu.sh SOURCE_DIR BINARY_DIR
 set -euo pipefail
 source=$1
@@ -41,5 +42,7 @@ grep -q "replay of recorded: clean" "$work/native.out" || fail "the replay here 
 for cpu in Conroe Haswell; do
   compute "$work/$cpu.out" qemu-x86_64 -cpu "$cpu" "$sched"
   cmp "$work/native.out" "$work/$cpu.out" || fail "other output as $cpu"
+  qemu-x86_64 -cpu "$cpu" "$2/tests/unit/test_mutants" 400 >"$work/$cpu.mutants.out" 2>&1 ||
+    fail "other mutants as $cpu"
 done
-echo "$(wc -c <"$work/native.out") bytes of output are the same on three CPU types"
+echo "$(wc -c <"$work/native.out") bytes of output and all golden mutants are the same on three CPU types"
