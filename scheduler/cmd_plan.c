@@ -1,7 +1,7 @@
 /*
  * nero-sched plan: what a preset will cost, before anything is spent. Networks differ, so their
- * costs are sampled: random individuals of the preset's grammar, drawn as the search draws its
- * first ones.
+ * costs are sampled: individuals drawn as the search draws its first ones, random ones of the
+ * preset's grammar, or its seed genotype and mutants of it.
  */
 #include <inttypes.h>
 #include <jansson.h>
@@ -10,10 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "nero/chain.h"
 #include "nero/graph.h"
 #include "nero/mem.h"
 
 #include "cli.h"
+#include "evolve/seed.h"
 #include "preset_cut.h"
 #include "preset_run.h"
 
@@ -31,7 +33,8 @@ struct plan_cost {
     double steps;
     double flops;   /* training and evaluation */
     double seconds; /* on one runner */
-    double bytes;   /* in the store */
+    double written; /* bytes put into the store */
+    double kept;    /* of them, after a collection (nero-sched gc) */
 };
 
 struct plan_spread {
@@ -45,9 +48,11 @@ struct plan {
     uint64_t done;      /* generations that are there already */
     uint64_t trainings; /* over all lineages and generations */
     uint64_t waves;     /* of jobs in parallel, one after the other */
+    uint64_t at_once;   /* of the trainings: those of the largest generation, over all lineages */
+    bool seeded;        /* the sample is of the seed genotype and mutants of it */
     uint32_t drawn;
     uint32_t sampled; /* admissible ones */
-    struct plan_spread parameters, macs, steps, flops, seconds, bytes;
+    struct plan_spread parameters, macs, steps, flops, seconds, written, kept;
     struct plan_spread cap_flops, cap_seconds; /* if all were trained up to the cap */
     bool has_cap;
     double record_bytes; /* a generation's records, a member */
@@ -106,9 +111,13 @@ static uint64_t state_bytes(const struct phenotype *phenotype, const struct grap
     return 4 * (graph->trained_count * (2 + moments) + 2 * graph->stat_count);
 }
 
-/* How many there will be, those of the evaluation without new blobs in `slots`. */
+/*
+ * How many there will be of a training of `seconds`, those of the evaluation without new blobs in
+ * `slots`. `bytes`: of the training state.
+ */
 static void add_checkpoints(const struct preset *preset, const struct plan_cost *cost,
-                            double batches, double bytes, double *checkpoints, double *slots)
+                            double seconds, double batches, double bytes, double *checkpoints,
+                            double *slots)
 {
     struct interval_policy policy;
     struct interval interval;
@@ -124,7 +133,9 @@ static void add_checkpoints(const struct preset *preset, const struct plan_cost 
     }
     interval_init(&interval, &policy);
     interval_stalled(&interval, bytes * PLAN_STALL_S_PER_BYTE);
-    *checkpoints = floor(cost->seconds / interval_seconds(&interval));
+    interval_stepped(&interval, seconds / fmax(cost->steps, 1));
+    *checkpoints = floor(seconds / interval_seconds(&interval));
+    *slots = floor((cost->seconds - seconds) / interval_seconds(&interval));
 }
 
 static struct plan_cost cost_of(const struct preset *preset, const struct plan *plan,
@@ -132,6 +143,7 @@ static struct plan_cost cost_of(const struct preset *preset, const struct plan *
                                 double amount)
 {
     const struct job_protocol *protocol = &preset->record.protocol;
+    double state = (double)state_bytes(phenotype, graph);
     double forward = 2.0 * (double)graph->macs;
     double step_flops = fmax(1, 3 * forward * phenotype->learning.batch);
     double per_epoch = epoch_steps(protocol, phenotype);
@@ -147,12 +159,13 @@ static struct plan_cost cost_of(const struct preset *preset, const struct plan *
     cost.flops = cost.steps * step_flops + epochs * protocol->control_count * forward +
                  evaluation_forwards(protocol) * forward;
     cost.seconds = cost.flops / plan->flops_per_second;
-    add_checkpoints(preset, &cost, evaluation_batches(protocol, epochs),
-                    (double)state_bytes(phenotype, graph), &checkpoints, &slots);
+    add_checkpoints(preset, &cost, cost.steps * step_flops / plan->flops_per_second,
+                    evaluation_batches(protocol, epochs), state, &checkpoints, &slots);
     slots += checkpoints + 3; /* takeover, final, and the copy of it */
-    cost.bytes = (checkpoints + 1) * (double)state_bytes(phenotype, graph) +
-                 4.0 * (double)(graph->trained_count + graph->stat_count) +
-                 slots * (PLAN_SLOT_BYTES + PLAN_EPOCH_BYTES * epochs);
+    cost.kept = (fmin(checkpoints, CHAIN_KEPT_CHECKPOINTS) + 1) * state +
+                4.0 * (double)(graph->trained_count + graph->stat_count) +
+                slots * (PLAN_SLOT_BYTES + PLAN_EPOCH_BYTES * epochs);
+    cost.written = cost.kept + fmax(checkpoints - CHAIN_KEPT_CHECKPOINTS, 0) * state;
     return cost;
 }
 
@@ -175,6 +188,25 @@ static bool admissible(const struct job_protocol *protocol, const struct phenoty
            phenotype->learning.batch <= protocol->train_count;
 }
 
+/* As generation 0 of some lineage has it, so that the seed itself is one of lambda. */
+static enum nero_status draw_individual(const struct preset_run *run, uint32_t draw,
+                                        struct genotype *out, struct nero_err *err)
+{
+    struct generation_event *events;
+    uint32_t event_count;
+    uint32_t slot = draw % run->preset.record.search.lambda;
+
+    if (!seed_given(&run->run)) {
+        return evolve_random(&run->run, 0, draw, 0, out, err);
+    }
+    if (seed_individual(&run->run, draw / run->preset.record.search.lambda, slot, slot > 0, out,
+                        &events, &event_count, err) != NERO_OK) {
+        return err->status;
+    }
+    free(events);
+    return NERO_OK;
+}
+
 /* *taken is false for an individual that the search would call invalid. */
 static enum nero_status take_sample(const struct preset_run *run, struct plan *plan, uint32_t draw,
                                     struct sample *out, bool *taken, struct nero_err *err)
@@ -187,7 +219,7 @@ static enum nero_status take_sample(const struct preset_run *run, struct plan *p
     enum nero_status status;
 
     *taken = false;
-    if (evolve_random(&run->run, 0, draw, 0, &genotype, err) != NERO_OK) {
+    if (draw_individual(run, draw, &genotype, err) != NERO_OK) {
         return err->status;
     }
     bytes_init(&encoded, GENOTYPE_BYTES_MAX);
@@ -245,14 +277,20 @@ static void summarise(struct plan *plan, const struct sample *samples, double *r
     plan->steps = spread_of(samples, count, offsetof(struct sample, base.steps), room);
     plan->flops = spread_of(samples, count, offsetof(struct sample, base.flops), room);
     plan->seconds = spread_of(samples, count, offsetof(struct sample, base.seconds), room);
-    plan->bytes = spread_of(samples, count, offsetof(struct sample, base.bytes), room);
+    plan->written = spread_of(samples, count, offsetof(struct sample, base.written), room);
+    plan->kept = spread_of(samples, count, offsetof(struct sample, base.kept), room);
     plan->cap_flops = spread_of(samples, count, offsetof(struct sample, cap.flops), room);
     plan->cap_seconds = spread_of(samples, count, offsetof(struct sample, cap.seconds), room);
     plan->record_bytes /= count;
 }
 
-static enum nero_status sample_grammar(const struct preset_run *run, struct plan *plan,
-                                       struct nero_err *err)
+static const char *sample_name(const struct plan *plan)
+{
+    return plan->seeded ? "mutants of the seed genotype" : "random individuals";
+}
+
+static enum nero_status sample_first_ones(const struct preset_run *run, struct plan *plan,
+                                          struct nero_err *err)
 {
     struct sample *samples = mem_calloc(PLAN_SAMPLES, sizeof *samples);
     double *room = mem_calloc(PLAN_SAMPLES, sizeof *room);
@@ -269,10 +307,11 @@ static enum nero_status sample_grammar(const struct preset_run *run, struct plan
         plan->sampled += taken;
     }
     if (status == NERO_OK && plan->sampled == 0) {
-        status = err_set(err, NERO_INVALID, 0,
-                         "of %d random individuals none keeps the preset's limits: raise "
-                         "max_parameters, max_macs or max_plan_bytes, or make the grammar smaller",
-                         PLAN_DRAWS_MAX);
+        status =
+            err_set(err, NERO_INVALID, 0,
+                    "of %d %s none keeps the preset's limits: raise max_parameters, max_macs or "
+                    "max_plan_bytes, or make the %s smaller",
+                    PLAN_DRAWS_MAX, sample_name(plan), plan->seeded ? "seed genotype" : "grammar");
     }
     if (status == NERO_OK) {
         summarise(plan, samples, room);
@@ -294,6 +333,7 @@ static void count_trainings(const struct run_record *record, struct plan *plan)
         uint64_t jobs = i == 0 ? first : later;
 
         plan->trainings += jobs;
+        plan->at_once = jobs > plan->at_once ? jobs : plan->at_once;
         /* A generation begins when the one before it has ended, so that runners may wait. */
         plan->waves += (jobs + plan->runners - 1) / plan->runners;
     }
@@ -301,9 +341,17 @@ static void count_trainings(const struct run_record *record, struct plan *plan)
 
 /* ---- output ---- */
 
-static double total_bytes(const struct plan *plan)
+/* Of all trainings, with the records of their generations. */
+static double total_bytes(const struct plan *plan, struct plan_spread bytes)
 {
-    return (double)plan->trainings * (plan->bytes.mean + plan->record_bytes);
+    return (double)plan->trainings * (bytes.mean + plan->record_bytes);
+}
+
+/* What lies in the store at most if every generation is collected before the next one begins. */
+static double peak_bytes(const struct plan *plan)
+{
+    return total_bytes(plan, plan->kept) +
+           (double)plan->at_once * (plan->written.mean - plan->kept.mean);
 }
 
 static json_t *spread_json(struct plan_spread spread)
@@ -314,20 +362,23 @@ static json_t *spread_json(struct plan_spread spread)
 static void print_json(const struct plan *plan, const struct run_record *record)
 {
     json_t *out = json_pack(
-        "{s:I, s:s, s:I, s:I, s:f, s:i, s:i, s:i, s:f, s:f, s:f}", "trainings",
+        "{s:I, s:s, s:I, s:I, s:f, s:i, s:s, s:i, s:i, s:f, s:f, s:f, s:f, s:f}", "trainings",
         (json_int_t)plan->trainings, "budget_kind", job_budget_name(record->search.budget.kind),
         "budget", (json_int_t)record->search.budget.amount, "budget_cap",
         (json_int_t)record->search.budget_cap, "flops_per_second", plan->flops_per_second,
-        "runners", (int)plan->runners, "drawn", (int)plan->drawn, "sampled", (int)plan->sampled,
-        "total_flops", (double)plan->trainings * plan->flops.mean, "hours",
-        (double)plan->waves * plan->seconds.mean / 3600, "store_bytes", total_bytes(plan));
+        "runners", (int)plan->runners, "sample", sample_name(plan), "drawn", (int)plan->drawn,
+        "sampled", (int)plan->sampled, "total_flops", (double)plan->trainings * plan->flops.mean,
+        "hours", (double)plan->waves * plan->seconds.mean / 3600, "store_bytes_written",
+        total_bytes(plan, plan->written), "store_bytes_kept", total_bytes(plan, plan->kept),
+        "store_bytes_peak", peak_bytes(plan));
 
     (void)json_object_set_new(out, "parameters", spread_json(plan->parameters));
     (void)json_object_set_new(out, "macs", spread_json(plan->macs));
     (void)json_object_set_new(out, "steps", spread_json(plan->steps));
     (void)json_object_set_new(out, "flops", spread_json(plan->flops));
     (void)json_object_set_new(out, "seconds", spread_json(plan->seconds));
-    (void)json_object_set_new(out, "bytes", spread_json(plan->bytes));
+    (void)json_object_set_new(out, "bytes_written", spread_json(plan->written));
+    (void)json_object_set_new(out, "bytes_kept", spread_json(plan->kept));
     if (plan->has_cap) {
         (void)json_object_set_new(out, "hours_at_cap",
                                   json_real((double)plan->waves * plan->cap_seconds.mean / 3600));
@@ -348,6 +399,18 @@ static const char *parent_slot(const struct run_record *record)
                : ", the parent trained again";
 }
 
+static void print_bytes(double bytes, const char *behind)
+{
+    static const char units[] = "MGT";
+    double amount = bytes / 1e6;
+    size_t unit = 0;
+
+    for (; amount >= 1e4 && unit + 2 < sizeof units; unit++) {
+        amount /= 1e3;
+    }
+    (void)printf("%.*f %cB%s", amount < 100, amount, units[unit], behind);
+}
+
 static void print_text(const struct plan *plan, const struct run_record *record, bool assumed)
 {
     const struct run_search *search = &record->search;
@@ -362,8 +425,8 @@ static void print_text(const struct plan *plan, const struct run_record *record,
         (void)printf(", at most %" PRIu64 " after training longer", search->budget_cap);
     }
     (void)printf("; stopping early costs less\n");
-    (void)printf("sampled %" PRIu32 " admissible of %" PRIu32 " random individuals\n\n",
-                 plan->sampled, plan->drawn);
+    (void)printf("sampled %" PRIu32 " admissible of %" PRIu32 " %s\n\n", plan->sampled, plan->drawn,
+                 sample_name(plan));
     (void)printf("one training                mean         90 %% below\n");
     (void)printf("  parameters       %13.0f      %13.0f\n", plan->parameters.mean,
                  plan->parameters.p90);
@@ -373,10 +436,15 @@ static void print_text(const struct plan *plan, const struct run_record *record,
     (void)printf("  GFLOPs           %13.1f      %13.1f\n", plan->flops.mean / 1e9,
                  plan->flops.p90 / 1e9);
     (void)printf("  seconds          %13.1f      %13.1f\n", plan->seconds.mean, plan->seconds.p90);
-    (void)printf("  MB in the store  %13.2f      %13.2f\n\n", plan->bytes.mean / 1e6,
-                 plan->bytes.p90 / 1e6);
-    (void)printf("the run: %.3g FLOPs, %.1f MB in the store besides the data set\n",
-                 (double)plan->trainings * plan->flops.mean, total_bytes(plan) / 1e6);
+    (void)printf("  MB written       %13.2f      %13.2f\n", plan->written.mean / 1e6,
+                 plan->written.p90 / 1e6);
+    (void)printf("  MB kept          %13.2f      %13.2f\n\n", plan->kept.mean / 1e6,
+                 plan->kept.p90 / 1e6);
+    (void)printf("the run: %.3g FLOPs\nstore, besides the data set: ",
+                 (double)plan->trainings * plan->flops.mean);
+    print_bytes(total_bytes(plan, plan->written), " written; 'gc' leaves ");
+    print_bytes(total_bytes(plan, plan->kept), ",\n      and after every generation lets at most ");
+    print_bytes(peak_bytes(plan), " lie there at once\n");
     (void)printf("time: about %.2f hours on %" PRIu32 " runner(s)",
                  (double)plan->waves * plan->seconds.mean / 3600, plan->runners);
     if (plan->has_cap) {
@@ -408,8 +476,9 @@ static enum nero_status make_plan(const char *path, const struct options_list *s
         return err_set(err, NERO_INVALID, 0,
                        "--done: %" PRIu64 "; allowed: less than search.generations", plan->done);
     }
+    plan->seeded = seed_given(&run.run);
     count_trainings(&run.preset.record, plan);
-    status = sample_grammar(&run, plan, err);
+    status = sample_first_ones(&run, plan, err);
     if (status == NERO_OK && json) {
         print_json(plan, &run.preset.record);
     } else if (status == NERO_OK) {
@@ -429,8 +498,8 @@ int cmd_plan(int argc, char **argv)
     const struct options_spec specs[] = {
         {"set", OPTIONS_LIST, "KEY=VALUE", "override a preset key, e.g. search.generations=5", NULL,
          &sets, 0},
-        {"strategy", OPTIONS_STRING, "NAME", "evolve, or random: as many trainings", NULL,
-         &cut.strategy, 0},
+        PRESET_CUT_OPTIONS(cut),
+        PRESET_CUT_OPTION_BUDGET(cut),
         {"done", OPTIONS_U64, "N",
          "generations that are there: what extending the run by the rest costs", NULL, &plan.done,
          RUN_GENERATIONS_MAX},
@@ -445,8 +514,9 @@ int cmd_plan(int argc, char **argv)
         .arguments = "PRESET",
         .about =
             "What a search will cost, before anything is spent: trainings, steps, FLOPs, hours,\n"
-            "bytes in the store. Costs of networks are those of random individuals of the\n"
-            "preset's grammar; evolved ones may be larger.",
+            "bytes in the store. Costs of networks are those that the search begins with: random\n"
+            "individuals of the preset's grammar, or mutants of its seed genotype; evolved ones\n"
+            "may be larger.",
         .examples = "  nero-sched plan presets/demo.yaml\n"
                     "  nero-sched plan presets/demo.yaml --done 4 --set search.generations=10\n"
                     "  nero-sched plan presets/paper.yaml --flops-per-second 5e12 --runners 8\n",

@@ -168,14 +168,8 @@ int cmd_run(int argc, char **argv)
          &seed_text, 0},
         {"set", OPTIONS_LIST, "KEY=VALUE", "override a preset key, e.g. search.generations=5", NULL,
          &sets, 0},
-        {"lineages", OPTIONS_U64, "N", "independent searches that share queue and runners", NULL,
-         &cut.lineages, RUN_LINEAGES_MAX},
-        {"strategy", OPTIONS_STRING, "NAME",
-         "evolve, or random: as many trainings of random candidates", NULL, &cut.strategy, 0},
-        {"images", OPTIONS_U64, "N", "use N images, cut into parts as the preset's are", NULL,
-         &cut.images, JOB_IMAGES_MAX},
-        {"budget", OPTIONS_STRING, "KIND:N", "of a training; the cap is scaled with it", NULL,
-         &cut.budget, 0},
+        PRESET_CUT_OPTIONS(cut),
+        PRESET_CUT_OPTION_BUDGET(cut),
     };
     const struct options_command command = {
         .program = "nero-sched run",

@@ -1,14 +1,16 @@
 /*
- * A preset made smaller or larger from the command line: `run --images N --budget KIND:N
- * --lineages N --strategy NAME`. Each becomes overrides of preset keys, so that the stored preset
- * tells the whole story.
+ * A preset made smaller or larger from the command line: --images N, --budget KIND:N, --lineages N
+ * and --strategy NAME of `run`, `submit` and `plan` (`submit --budget` is that of an evaluation).
+ * Each becomes overrides of preset keys, so that the stored preset tells the whole story.
  */
 #ifndef NERO_PRESET_CUT_H
 #define NERO_PRESET_CUT_H
 
 #include <stdint.h>
 
+#include "nero/job.h"
 #include "nero/options.h"
+#include "nero/run.h"
 
 enum { PRESET_CUT_OVERRIDES = 7, PRESET_CUT_BYTES = 64 };
 
@@ -19,6 +21,20 @@ struct preset_cut {
     const char *strategy; /* NULL: as the preset says */
     char overrides[PRESET_CUT_OVERRIDES][PRESET_CUT_BYTES]; /* `sets` point here */
 };
+
+/* Rows of a command's table of options; --budget apart, since `submit` has one of its own. */
+/* clang-format off */
+#define PRESET_CUT_OPTIONS(cut)                                                                \
+    {"lineages", OPTIONS_U64, "N", "independent searches that share queue and runners",        \
+     NULL, &(cut).lineages, RUN_LINEAGES_MAX},                                                 \
+    {"strategy", OPTIONS_STRING, "NAME",                                                       \
+     "evolve, or random: as many trainings of random candidates", NULL, &(cut).strategy, 0},   \
+    {"images", OPTIONS_U64, "N", "use N images, cut into parts as the preset's are",           \
+     NULL, &(cut).images, JOB_IMAGES_MAX}
+#define PRESET_CUT_OPTION_BUDGET(cut)                                                          \
+    {"budget", OPTIONS_STRING, "KIND:N", "of a training; the cap is scaled with it",           \
+     NULL, &(cut).budget, 0}
+/* clang-format on */
 
 /*
  * Append to `sets`, behind what is there: the parts keep their proportions, the cap its ratio to

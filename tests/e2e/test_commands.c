@@ -445,9 +445,25 @@ static void test_commands__export_leaves_nothing_half_made(void **state)
 
 /* ---- plan, genotype ---- */
 
+static double real_of(const json_t *root, const char *name)
+{
+    assert_true(json_is_real(json_object_get(root, name)));
+    return json_real_value(json_object_get(root, name));
+}
+
+/* What is kept is part of what lies there at the worst moment, and that of what was ever written.
+ */
+static void check_bytes(const json_t *root)
+{
+    assert_true(real_of(root, "store_bytes_kept") > 0);
+    assert_true(real_of(root, "store_bytes_peak") >= real_of(root, "store_bytes_kept"));
+    assert_true(real_of(root, "store_bytes_written") >= real_of(root, "store_bytes_peak"));
+}
+
 static void test_commands__plan_tells_the_cost_of_every_preset(void **state)
 {
-    static const char *const presets[] = {"demo", "paper", "smoke"};
+    static const char *const presets[] = {"cpu-small", "demo",  "nsga-net",
+                                          "paper",     "smoke", "smoke-pgd"};
 
     (void)state;
     for (size_t i = 0; i < sizeof presets / sizeof presets[0]; i++) {
@@ -459,7 +475,7 @@ static void test_commands__plan_tells_the_cost_of_every_preset(void **state)
         assert_int_equal(integer_of(root, "trainings"), 4 + 5 + 5); /* the parent again */
         assert_true(json_real_value(json_object_get(root, "total_flops")) > 0);
         assert_true(json_real_value(json_object_get(root, "hours")) > 0);
-        assert_true(json_real_value(json_object_get(root, "store_bytes")) > 0);
+        check_bytes(root);
         json_decref(root);
     }
     expect(run("plan %s/presets/demo.yaml", NERO_SOURCE_DIR), 0, " trainings: 1 lineage",
@@ -475,6 +491,70 @@ static void test_commands__plan_tells_the_cost_of_every_preset(void **state)
            "max_macs", NULL);
     refuse(run("plan %s/presets/demo.yaml --flops-per-second -1", NERO_SOURCE_DIR), 2,
            "--flops-per-second", NULL);
+}
+
+/*
+ * A search that starts from a given network costs what that network and its mutants do: with all
+ * operators off they are the seed, whose count of parameters is known.
+ */
+static void test_commands__plan_starts_from_the_seed_genotype(void **state)
+{
+    json_t *root =
+        expect_json(run("plan %s/presets/nsga-net.yaml --json --set search.rates.add_unit=0 --set "
+                        "search.rates.remove_unit=0 --set search.rates.add_connection=0 --set "
+                        "search.rates.remove_connection=0 --set search.rates.mutate_unit=0",
+                        NERO_SOURCE_DIR),
+                    0);
+    json_t *parameters = json_object_get(root, "parameters");
+
+    (void)state;
+    assert_true(real_of(parameters, "mean") == 3.33748e6); /* 3,337,482 in 6 digits */
+    assert_true(real_of(parameters, "p90") == 3.33748e6);
+    json_decref(root);
+    expect(run("plan %s/presets/nsga-net.yaml", NERO_SOURCE_DIR), 0, "of the seed genotype", NULL);
+    expect(run("plan %s/presets/nsga-net.yaml --strategy random", NERO_SOURCE_DIR), 0,
+           "random individuals", NULL);
+    refuse(run("plan %s/presets/nsga-net.yaml --set protocol.max_macs=1", NERO_SOURCE_DIR), 2,
+           "make the seed genotype smaller", NULL);
+}
+
+/* Of more checkpoints than collection keeps the blobs are written, but do not stay. */
+static void test_commands__plan_tells_what_collection_leaves(void **state)
+{
+    json_t *few = expect_json(run("plan %s/presets/smoke.yaml --json", NERO_SOURCE_DIR), 0);
+    json_t *many =
+        expect_json(run("plan %s/presets/smoke.yaml --json --budget steps:30", NERO_SOURCE_DIR), 0);
+
+    (void)state;
+    assert_true(real_of(few, "store_bytes_written") == real_of(few, "store_bytes_kept"));
+    check_bytes(many);
+    assert_true(real_of(many, "store_bytes_written") > 5 * real_of(few, "store_bytes_written"));
+    assert_true(real_of(many, "store_bytes_kept") < 2 * real_of(few, "store_bytes_kept"));
+    assert_true(real_of(many, "store_bytes_peak") < real_of(many, "store_bytes_written"));
+    json_decref(few);
+    json_decref(many);
+}
+
+/* The options that cut a search are those of `run`, and `submit` writes what they make of it. */
+static void test_commands__plan_and_submit_cut_as_run_does(void **state)
+{
+    json_t *root = expect_json(run("plan %s/presets/smoke.yaml --json --lineages 3 --images 240 "
+                                   "--budget steps:4",
+                                   NERO_SOURCE_DIR),
+                               0);
+
+    (void)state;
+    assert_int_equal(integer_of(root, "trainings"), 3 * 5);
+    assert_int_equal(integer_of(root, "budget"), 4);
+    assert_int_equal(integer_of(root, "budget_cap"), 8);
+    json_decref(root);
+    refuse(run("plan %s/presets/smoke.yaml --images 481", NERO_SOURCE_DIR), 2, "--images", NULL);
+    expect(run("submit %s/presets/smoke.yaml --name cut --images 240 --lineages 3 "
+               "--store \"file://$PWD/aside\"",
+               NERO_SOURCE_DIR),
+           0, "submitted run cut", NULL);
+    expect(run("show \"$(cd aside && echo inbox/*)\" --store \"file://$PWD/aside\""), 0,
+           "3 lineage(s)", "images 160 training, 40 control, 40 fitness", NULL);
 }
 
 static void test_commands__genotype_makes_shows_and_checks(void **state)
@@ -678,6 +758,9 @@ int main(void)
         cmocka_unit_test(test_commands__export_keeps_its_columns),
         cmocka_unit_test(test_commands__export_leaves_nothing_half_made),
         cmocka_unit_test(test_commands__plan_tells_the_cost_of_every_preset),
+        cmocka_unit_test(test_commands__plan_starts_from_the_seed_genotype),
+        cmocka_unit_test(test_commands__plan_tells_what_collection_leaves),
+        cmocka_unit_test(test_commands__plan_and_submit_cut_as_run_does),
         cmocka_unit_test(test_commands__genotype_makes_shows_and_checks),
         cmocka_unit_test(test_commands__keys_shows_and_makes),
         cmocka_unit_test(test_commands__keys_begins_from_nothing),
