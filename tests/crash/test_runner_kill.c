@@ -3,6 +3,7 @@
  * Method: one small real training job on the shipped images, done once undisturbed; then the same
  * job in other runs, under kills, stops and damage, and its outcome's bytes are compared.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -80,24 +81,35 @@ static void test_runner_kill__undisturbed(void **state)
     (void)printf("undisturbed: %.2f s\n", clock_seconds_since(clock_system(), start_ns));
 }
 
-static bool has_ended(void)
+static struct chain *open_chain(struct trust **trust)
 {
     struct nero_err err = {0};
     struct chain *chain;
-    struct trust *trust;
-    bool ended;
 
-    tiny_check(trust_open(world.store, world.run.name, NULL, &trust, &err), &err, "trust");
-    tiny_check(chain_open(world.store, trust, &world.job.id, bytes_as_view(&world.job.envelope),
+    tiny_check(trust_open(world.store, world.run.name, NULL, trust, &err), &err, "trust");
+    tiny_check(chain_open(world.store, *trust, &world.job.id, bytes_as_view(&world.job.envelope),
                           &chain, &err),
                &err, "chain");
-    ended = chain_terminal(chain) != NULL;
+    return chain;
+}
+
+static void close_chain(struct chain *chain, struct trust *trust)
+{
     chain_close(chain);
     trust_close(trust);
+}
+
+static bool has_ended(void)
+{
+    struct trust *trust;
+    struct chain *chain = open_chain(&trust);
+    bool ended = chain_terminal(chain) != NULL;
+
+    close_chain(chain, trust);
     return ended;
 }
 
-/* Kill, start again, kill. With a checkpoint at every step most kills fall into writing one. */
+/* Kill, start again, kill. With a checkpoint at every step many kills fall into writing one. */
 static void kill_at_random(int kills, const char *const *arguments, tiny_change_fn *change)
 {
     struct result_provenance provenance;
@@ -142,6 +154,154 @@ static void test_runner_kill__sigkill_while_writing_checkpoints(void **state)
     kill_at_random(5, always, NULL);
 }
 
+/* Somebody else has every lock of the store: a put waits for 10 s. */
+static void hold_locks(int fds[LOCKS])
+{
+    char path[TEMP_FOLDER_BYTES + 64];
+
+    for (int i = 0; i < LOCKS; i++) {
+        (void)snprintf(path, sizeof path, "%s/store/~nero/lock/%02x", world.folder, (unsigned)i);
+        fds[i] = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0666);
+        assert_true(fds[i] >= 0);
+        while (flock(fds[i], LOCK_EX) != 0) {
+            assert_int_equal(errno, EINTR);
+        }
+    }
+}
+
+static void release_locks(const int fds[LOCKS])
+{
+    for (int i = 0; i < LOCKS; i++) {
+        (void)close(fds[i]);
+    }
+}
+
+/* ---- kills inside a checkpoint ---- */
+
+/* Files that a writer has not made objects of. */
+static uint32_t temporary_files(void)
+{
+    char path[TEMP_FOLDER_BYTES + 64];
+    struct dirent *entry;
+    uint32_t count = 0;
+    DIR *folder;
+
+    (void)snprintf(path, sizeof path, "%s/store/~nero/tmp", world.folder);
+    folder = opendir(path);
+    assert_non_null(folder);
+    while ((entry = readdir(folder)) != NULL) {
+        count += entry->d_name[0] != '.';
+    }
+    (void)closedir(folder);
+    return count;
+}
+
+struct orphans {
+    const struct chain *chain;
+    uint32_t count;
+};
+
+static enum nero_status count_orphan(void *context, const char *key, uint64_t bytes,
+                                     struct nero_err *err)
+{
+    struct orphans *orphans = context;
+    bool named = false;
+
+    (void)bytes;
+    (void)err;
+    for (uint64_t i = 0; i < chain_count(orphans->chain); i++) {
+        const struct slot *slot = &chain_at(orphans->chain, i)->slot;
+
+        for (uint32_t k = 0; k < slot->blob_count; k++) {
+            char object[LAYOUT_KEY_BYTES];
+
+            layout_blob(object, world.run.name, &slot->blobs[k].hash);
+            named = named || strcmp(object, key) == 0;
+        }
+    }
+    orphans->count += !named;
+    return NERO_OK;
+}
+
+/* Blobs that no slot names. */
+static uint32_t orphan_blobs(void)
+{
+    char prefix[LAYOUT_KEY_BYTES];
+    struct nero_err err = {0};
+    struct trust *trust;
+    struct chain *chain = open_chain(&trust);
+    struct orphans orphans = {.chain = chain};
+
+    (void)snprintf(prefix, sizeof prefix, "runs/%s/blob/", world.run.name);
+    tiny_check(storage_list_each(world.store, prefix, count_orphan, &orphans, &err), &err, "list");
+    close_chain(chain, trust);
+    return orphans.count;
+}
+
+static void wait_for_more(uint32_t (*count)(void), uint32_t than)
+{
+    int64_t start_ns = clock_mono_ns(clock_system());
+
+    while (count() <= than) {
+        world_pass(&world, 10);
+        assert_true(clock_seconds_since(clock_system(), start_ns) < 20);
+    }
+}
+
+/*
+ * At work, an upload is held at the lock of its blob, which is a temporary file then (nobody's
+ * object). With `stored` the runner loses the use of files before it gets the lock: it makes the
+ * blob an object, and cannot write the slot that would name it. There it is killed.
+ */
+static void kill_inside_a_checkpoint(bool stored)
+{
+    uint32_t files = temporary_files(); /* of those who were killed before */
+    uint64_t slots;
+    int fds[LOCKS];
+
+    world_start(&world, 0, always);
+    assert_true(world_wait_slots(&world, world_slot_count(&world) + 3));
+    hold_locks(fds);
+    world_pass(&world, 200); /* what had its lock is done, and the next one waits */
+    wait_for_more(temporary_files, files);
+    slots = world_slot_count(&world);
+    if (stored) {
+        world_cut_off(&world, 0, true);
+        release_locks(fds);
+        wait_for_more(orphan_blobs, 0);
+    }
+    world_signal(&world, 0, SIGKILL);
+    assert_int_equal(world_wait_end(&world, 0, 5000), -1);
+    if (!stored) {
+        assert_true(temporary_files() > files);
+        release_locks(fds);
+    }
+    assert_int_equal(orphan_blobs(), stored);
+    assert_int_equal(world_slot_count(&world), slots);
+    world_pass(&world, WORLD_LEASE_MS + 50); /* --once would find nothing before */
+}
+
+/* Crash point 5, and before it. */
+static void kill_inside_checkpoints(tiny_change_fn *change)
+{
+    struct result_provenance provenance;
+
+    world_begin_run(&world, BUDGET, change);
+    kill_inside_a_checkpoint(false);
+    kill_inside_a_checkpoint(true);
+    world_start(&world, 0, always);
+    assert_int_equal(world_wait_end(&world, 0, 90000), 0);
+    assert_true(world_log_has(&world, 0, "job.restored"));
+    check_outcome(&provenance);
+    assert_int_equal(provenance.attempts, 3);
+}
+
+static void test_runner_kill__sigkill_inside_a_checkpoint(void **state)
+{
+    (void)state;
+    kill_inside_checkpoints(NULL);
+}
+
 /* A high rate and no patience: the control loss is soon above its best. */
 static void stop_early(struct job_spec *spec)
 {
@@ -169,6 +329,7 @@ static void test_runner_kill__sigkill_in_a_job_that_stops_early(void **state)
     free(outcome.curve);
     world_end_run(&world);
     kill_at_random(4, always, stop_early);
+    kill_inside_checkpoints(stop_early);
     bytes_fini(&expected);
     expected = others;
 }
@@ -210,21 +371,6 @@ static void test_runner_kill__sigterm_commits_releases_and_ends_with_75(void **s
     assert_int_equal(provenance.preemptions, 1);
 }
 
-/* Somebody else has every lock of the store: a put waits for 10 s. */
-static void hold_locks(int fds[LOCKS])
-{
-    char path[TEMP_FOLDER_BYTES + 64];
-
-    for (int i = 0; i < LOCKS; i++) {
-        (void)snprintf(path, sizeof path, "%s/store/~nero/lock/%02x", world.folder, (unsigned)i);
-        fds[i] = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0666);
-        assert_true(fds[i] >= 0);
-        while (flock(fds[i], LOCK_EX) != 0) {
-            assert_int_equal(errno, EINTR);
-        }
-    }
-}
-
 /* Crash point 15: a notice while an upload hangs. The job is given back and the program ends under
  * the upload before the kill comes; what was committed before counts. */
 static void test_runner_kill__sigterm_during_an_upload_that_hangs(void **state)
@@ -247,9 +393,7 @@ static void test_runner_kill__sigterm_during_an_upload_that_hangs(void **state)
     assert_string_equal(info.state, "ready");
     assert_int_equal(info.preemptions, 1);
     assert_int_equal(info.lost_leases, 0);
-    for (int i = 0; i < LOCKS; i++) {
-        (void)close(fds[i]);
-    }
+    release_locks(fds);
     world_start(&world, 0, often);
     assert_true(world_wait_log(&world, 0, "job.restored"));
     world_signal(&world, 0, SIGKILL);
@@ -328,22 +472,16 @@ static void cut_redis_off(const char *link)
 /* Of the slots from the newest takeover on; all are its owner's. */
 static uint64_t slots_of_the_owner(uint64_t *token)
 {
-    struct chain *chain;
     struct trust *trust;
-    struct nero_err err = {0};
+    struct chain *chain = open_chain(&trust);
     uint64_t count = 0;
 
-    tiny_check(trust_open(world.store, world.run.name, NULL, &trust, &err), &err, "trust");
-    tiny_check(chain_open(world.store, trust, &world.job.id, bytes_as_view(&world.job.envelope),
-                          &chain, &err),
-               &err, "chain");
     *token = chain_tail(chain)->slot.token;
     for (uint64_t i = chain_count(chain); i-- > 0 && chain_at(chain, i)->slot.token == *token;) {
         assert_true(chain_at(chain, i)->valid);
         count++;
     }
-    chain_close(chain);
-    trust_close(trust);
+    close_chain(chain, trust);
     return count;
 }
 
@@ -401,17 +539,11 @@ static void newest_state(const struct chain_entry *entry, char out[LAYOUT_KEY_BY
 static uint64_t damage_newest(enum damage damage)
 {
     char object[LAYOUT_KEY_BYTES];
-    const struct chain_entry *entry;
-    struct chain *chain;
     struct trust *trust;
-    struct nero_err err = {0};
+    struct chain *chain = open_chain(&trust);
+    const struct chain_entry *entry = chain_checkpoint(chain, NULL);
     uint64_t number;
 
-    tiny_check(trust_open(world.store, world.run.name, NULL, &trust, &err), &err, "trust");
-    tiny_check(chain_open(world.store, trust, &world.job.id, bytes_as_view(&world.job.envelope),
-                          &chain, &err),
-               &err, "chain");
-    entry = chain_checkpoint(chain, NULL);
     assert_non_null(entry);
     number = entry->number;
     if (damage == DAMAGE_STATE_BIT || damage == DAMAGE_STATE_CUT) {
@@ -420,8 +552,7 @@ static uint64_t damage_newest(enum damage damage)
         layout_slot(object, world.run.name, &world.job.id, number);
     }
     tiny_damage(world.store, object, damage == DAMAGE_STATE_CUT || damage == DAMAGE_SLOT_CUT);
-    chain_close(chain);
-    trust_close(trust);
+    close_chain(chain, trust);
     return number;
 }
 
@@ -471,6 +602,7 @@ int main(void)
         cmocka_unit_test(test_runner_kill__undisturbed),
         cmocka_unit_test(test_runner_kill__sigkill_at_random_moments),
         cmocka_unit_test(test_runner_kill__sigkill_while_writing_checkpoints),
+        cmocka_unit_test(test_runner_kill__sigkill_inside_a_checkpoint),
         cmocka_unit_test(test_runner_kill__sigkill_in_a_job_that_stops_early),
         cmocka_unit_test(test_runner_kill__sigterm_commits_releases_and_ends_with_75),
         cmocka_unit_test(test_runner_kill__sigterm_during_an_upload_that_hangs),
