@@ -84,9 +84,12 @@ void runner_finish_provenance(const struct chain *chain, const struct runner_ckp
     }
 }
 
-void runner_finish_lives(const struct chain *chain, struct interval_lives *lives)
+void runner_finish_lives(const struct chain *chain, const struct key_id *ours,
+                         struct interval_lives *lives)
 {
     uint64_t count = chain_count(chain);
+    struct interval_lives found = {0};  /* since our attempt before, if there was one */
+    struct interval_lives newest = {0}; /* ... until our newest takeover */
     bool alive = false;
     int64_t begun_ms = 0;
     int64_t last_ms = 0;
@@ -99,18 +102,25 @@ void runner_finish_lives(const struct chain *chain, struct interval_lives *lives
         }
         if (entry->slot.kind == SLOT_TAKEOVER) {
             int64_t lived_ms = last_ms - begun_ms;
+            bool is_ours = memcmp(&entry->signer, ours, sizeof *ours) == 0;
 
             if (alive) {
-                lives->ended++;
-                lives->seconds +=
+                found.ended++;
+                found.seconds +=
                     lived_ms > 0 && lived_ms <= LIFE_MS_MAX ? (double)lived_ms * 1e-3 : 0;
             }
-            alive = true;
+            if (is_ours) {
+                newest = found;
+                found = (struct interval_lives){0};
+            }
+            alive = !is_ours; /* we live still */
             begun_ms = entry->slot.wall_ms;
         }
         alive = alive && entry->slot.kind != SLOT_FAILED;
         last_ms = entry->slot.wall_ms;
     }
+    lives->ended += newest.ended;
+    lives->seconds += newest.seconds;
 }
 
 enum nero_status runner_finish_encode(const struct result_outcome *outcome,

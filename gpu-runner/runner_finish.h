@@ -27,11 +27,13 @@ void runner_finish_provenance(const struct chain *chain, const struct runner_ckp
                               int64_t now_ms, struct result_provenance *out);
 
 /*
- * Add what a chain with our takeover tells of the lives of runners before us: the attempts that
- * did not end the job, and how long each is known to have lived (from its takeover to its newest
- * slot, by their clocks, at most a day each).
+ * Add what a chain tells, to be asked once after each takeover of ours, of the lives of runners
+ * before us: the attempts that did not end the job, and how long each is known to have lived (from
+ * its takeover to its newest slot, by their clocks, at most a day each). An attempt of our own is
+ * no life that ended, and those before it were counted then.
  */
-void runner_finish_lives(const struct chain *chain, struct interval_lives *lives);
+void runner_finish_lives(const struct chain *chain, const struct key_id *ours,
+                         struct interval_lives *lives);
 
 /* Append the result record's bytes. Errors: too_big, no_memory, invalid. */
 enum nero_status runner_finish_encode(const struct result_outcome *outcome,

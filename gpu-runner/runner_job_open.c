@@ -5,6 +5,7 @@
 
 #include "nero/layout.h"
 
+#include "runner_finish.h"
 #include "runner_job_impl.h"
 
 /* Verify against the run key and the claim: Redis may hand out anything. */
@@ -125,6 +126,7 @@ bool runner_job_open(struct runner_job *job)
     if (!check_class(job) || !take_over(job)) {
         return false;
     }
+    runner_finish_lives(job->chain, &job->env->key->id, job->env->lives);
     runner_beat_touch(job->beat);
     if (job->spec_fault[0] != 0) {
         return runner_job_fail(job, "spec: %.200s", job->spec_fault);

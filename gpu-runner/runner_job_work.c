@@ -385,7 +385,6 @@ static enum nero_status begin(struct runner_job *job, struct nero_err *err)
                                             .seed = job->claim->nonce};
     uint64_t steps;
 
-    runner_finish_lives(job->chain, job->env->lives);
     if (runner_upload_start(&options, job->trainer, &job->upload, err) != NERO_OK) {
         job->upload = NULL;
         return err->status;

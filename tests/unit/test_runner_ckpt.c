@@ -259,27 +259,48 @@ static void test_runner_ckpt__provenance_is_what_the_chain_tells(void **state)
     assert_true(provenance.seconds_trained > 8.9 && provenance.seconds_trained < 9.1);
 }
 
-/* Two attempts ended without a result; each is known to have lived until its newest slot. */
+/* A new attempt by this key takes over. */
+static void take_over(struct world *world, const struct key_pair *key)
+{
+    struct nero_err err = {0};
+
+    world->owner.token++;
+    world->owner.key = key;
+    tiny_check(chain_takeover(world->chain, world->owner.token, world->owner.nonce, 0, key, &err),
+               &err, "takeover");
+}
+
+/* Attempts of others that ended without a result; each is known to have lived until its newest
+ * slot. One that has the job again counts none of them twice, and itself not at all. */
 static void test_runner_ckpt__lives_are_what_the_chain_tells(void **state)
 {
     struct world *world = *state;
     struct interval_lives lives = {.seconds = 100, .ended = 1};
     struct nero_err err = {0};
+    struct key_pair us;
+    double seconds;
     uint64_t number;
 
-    runner_finish_lives(world->chain, &lives);
+    key_pair_generate(&us);
+    tiny_run_certify(&world->run, &us.public_key);
+    runner_finish_lives(world->chain, &world->key.id, &lives);
     assert_true(lives.ended == 1 && lives.seconds == 100); /* one attempt, and it lives */
     clock_sleep_ms(clock_system(), 50);
     tiny_check(commit(world, 10, &number, &err), &err, "commit");
-    for (int i = 0; i < 2; i++) {
-        world->owner.token++;
-        tiny_check(chain_takeover(world->chain, world->owner.token, world->owner.nonce, 0,
-                                  &world->key, &err),
-                   &err, "takeover");
-    }
-    runner_finish_lives(world->chain, &lives);
+    take_over(world, &world->key);
+    take_over(world, &us);
+    runner_finish_lives(world->chain, &us.id, &lives);
     assert_true(lives.ended == 3);
     assert_true(lives.seconds >= 100.04 && lives.seconds < 160);
+    seconds = lives.seconds;
+
+    take_over(world, &us);
+    runner_finish_lives(world->chain, &us.id, &lives);
+    assert_true(lives.ended == 3 && lives.seconds == seconds);
+    take_over(world, &world->key);
+    take_over(world, &us);
+    runner_finish_lives(world->chain, &us.id, &lives);
+    assert_true(lives.ended == 4);
 }
 
 int main(void)
