@@ -3,7 +3,7 @@ if(TARGET nero_scheduler)
   target_include_directories(test_evolve_run PUBLIC ${CMAKE_SOURCE_DIR})
   target_compile_definitions(test_evolve_run PRIVATE NERO_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
   target_link_libraries(test_evolve_run PUBLIC nero_scheduler)
-  foreach(stem grammar individual connect fitness select propose seed)
+  foreach(stem grammar individual connect fitness select propose seed paper)
     nero_test(test_${stem} SOURCES test_${stem}.c LINK test_evolve_run LABEL quick)
   endforeach()
   # Some 10^6 mutants: seconds, but minutes under a sanitizer on a busy machine.

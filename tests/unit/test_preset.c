@@ -49,40 +49,6 @@ static void load(const char *path, struct preset *out)
     }
 }
 
-static void test_preset__paper_values(void **state)
-{
-    struct preset preset;
-    const struct run_search *search = &preset.record.search;
-
-    (void)state;
-    load(SHIPPED "paper.yaml", &preset);
-    assert_int_equal(preset.record.strategy, RUN_EVOLVE);
-    assert_int_equal(preset.record.resume_policy, RUN_SAME_CLASS);
-    assert_false(preset.has_seed);
-    assert_string_equal(preset.dataset, "cifar10");
-    assert_int_equal(search->generations, 100);
-    assert_int_equal(search->lambda, 4);
-    assert_true(search->reevaluate_parent);
-    assert_true(search->beta == 4.0 && search->warmup_threshold == 0.8 && search->penalty == -1.0);
-    assert_true(search->rates.add_unit == 0.25 && search->rates.replicate_unit == 0.35);
-    assert_true(search->rates.train_longer == 0.10 && search->rates.float_sigma == 0.15);
-    assert_int_equal(search->budget.kind, JOB_SECONDS);
-    assert_int_equal(search->budget.amount, 600);
-    assert_int_equal(search->budget_cap, 1800);
-    assert_int_equal(search->module_count, 5);
-    assert_string_equal(search->modules[1].symbol, "features");
-    assert_int_equal(search->modules[1].units_max, 30);
-    assert_int_equal(search->modules[1].levels_back, 5);
-    assert_true(search->modules[1].allow_skip && !search->modules[0].allow_skip);
-    assert_string_equal(search->learning_symbol, "learning");
-    assert_int_equal(preset.record.protocol.train_count, 43000);
-    assert_true(preset.record.protocol.attack.epsilon == 8.0 / 255.0);
-    assert_int_equal(preset.record.protocol.attack.kind, JOB_ATTACK_FGSM);
-    assert_true(preset.record.protocol.bn_momentum == 0.99 && preset.record.protocol.l2 == 5e-4);
-    assert_true(preset.record.grammar.bytes > 1000 && preset.record.preset.bytes > 300);
-    preset_fini(&preset);
-}
-
 static void test_preset__all_shipped_ones_load(void **state)
 {
     static const char *const shipped[] = {"cpu-small.yaml", "demo.yaml",  "nsga-net.yaml",
@@ -351,7 +317,6 @@ static int remove_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_preset__paper_values),
         cmocka_unit_test(test_preset__all_shipped_ones_load),
         cmocka_unit_test(test_preset__demo_values),
         cmocka_unit_test(test_preset__overrides),
