@@ -31,7 +31,8 @@ endfunction()
 
 # nero_test(NAME SOURCES a.c ... LINK targets ... LABEL quick|integration|full [TIMEOUT s]
 #           [INCLUDE dirs ...]): a cmocka program that is also a ctest. Exit 77 is a skip. LABEL may be
-#           a list: "quick;threads" also runs under the thread sanitizer.
+#           a list: "quick;threads" also runs under the thread sanitizer, "integration;memory" also
+#           under the address sanitizer, as all that is quick does.
 function(nero_test name)
   cmake_parse_arguments(PARSE_ARGV 1 ARG "" "LABEL;TIMEOUT" "SOURCES;LINK;INCLUDE")
   if(NOT ARG_TIMEOUT)

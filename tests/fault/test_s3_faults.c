@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <dirent.h>
 
 #include "nero/storage_probe.h"
 #include "nero/storage_retry.h"
@@ -473,9 +474,29 @@ static void close_bench(struct bench *bench)
     proxy_stop(bench->proxy);
 }
 
+/* What is in a folder of /proc/self: open files ("fd"), threads ("task"). */
+static int count_own(const char *name)
+{
+    char path[32];
+    int count = 0;
+    DIR *folder;
+
+    (void)snprintf(path, sizeof path, "/proc/self/%s", name);
+    folder = opendir(path);
+    assert_non_null(folder);
+    while (readdir(folder) != NULL) {
+        count++;
+    }
+    (void)closedir(folder);
+    return count;
+}
+
+/* And once closed, the stores leave no connection and no thread behind, whatever befell them. */
 static void test_s3__every_operation_under_every_fault(void **state)
 {
     static struct bench benches[PROXY_FAULTS];
+    int files = count_own("fd");
+    int threads = count_own("task");
     struct nero_err err;
     unsigned checks = 0;
     bool failed = false;
@@ -508,6 +529,8 @@ static void test_s3__every_operation_under_every_fault(void **state)
     }
     assert_false(failed);
     assert_true(checks > PROXY_FAULTS * (OPERATIONS - 2) * 2);
+    assert_int_equal(count_own("fd"), files);
+    assert_int_equal(count_own("task"), threads);
 }
 
 /* Whoever lies is caught, each by what it lies about; and an outage is no verdict. */
