@@ -14,6 +14,7 @@ if(TARGET nero_scheduler)
   set_tests_properties(million_mutants PROPERTIES LABELS full TIMEOUT 600)
   nero_test(test_preset SOURCES test_preset.c ${CMAKE_SOURCE_DIR}/tests/support/temp_folder.c
     LINK test_evolve_run LABEL quick)
+  nero_test(test_champion SOURCES test_champion.c LINK test_chain_world nero_scheduler LABEL quick)
   nero_test(test_outage SOURCES test_outage.c LINK test_tiny_run test_evolve_run LABEL quick)
   nero_test(test_live SOURCES test_live.c LINK nero_scheduler LABEL quick)
   nero_test(test_noise SOURCES test_noise.c LINK nero_scheduler LABEL quick)
