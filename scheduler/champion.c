@@ -50,6 +50,97 @@ enum nero_status champion_find(struct storage *store, struct trust *trust,
     return NERO_OK;
 }
 
+/* The selected member of `closed`, taken over into *out where it is the best so far. */
+static void offer_selected(struct generation_stored *closed, struct champion *out)
+{
+    const struct generation *generation = &closed->generation;
+    const struct generation_member *selected = &generation->members[generation->selected];
+
+    if (selected->verdict != GENERATION_SCORED ||
+        (out->found && selected->fitness <= out->fitness)) {
+        generation_stored_fini(closed);
+        return;
+    }
+    champion_fini(out);
+    *out = (struct champion){.found = true,
+                             .lineage = generation->lineage,
+                             .member = generation->selected,
+                             .fitness = selected->fitness,
+                             .closed = *closed};
+}
+
+enum nero_status champion_find_warmup(struct storage *store, struct trust *trust,
+                                      const uint32_t *closed_count, uint32_t lineage_count,
+                                      struct champion *out, struct nero_err *err)
+{
+    const char *run = trust_run(trust)->name;
+
+    memset(out, 0, sizeof *out);
+    for (uint32_t i = 0; i < lineage_count; i++) {
+        bool robust = false;
+
+        for (uint32_t j = 0; j < closed_count[i] && !robust; j++) {
+            struct generation_stored closed;
+
+            if (generation_store_get(store, trust, run, i, j, GENERATION_CLOSED, &closed, err) !=
+                NERO_OK) {
+                champion_fini(out);
+                return err->status;
+            }
+            robust = closed.generation.robust; /* and so are all that follow */
+            if (robust) {
+                generation_stored_fini(&closed);
+            } else {
+                offer_selected(&closed, out);
+            }
+        }
+    }
+    return NERO_OK;
+}
+
+enum nero_status champion_take(struct storage *store, struct trust *trust,
+                               const uint32_t *closed_count, uint32_t lineage_count,
+                               const struct champion_place *place, struct champion *out,
+                               struct nero_err *err)
+{
+    const char *run = trust_run(trust)->name;
+    const struct generation_member *member;
+    struct generation_stored closed;
+
+    if (place->lineage >= lineage_count || place->generation >= closed_count[place->lineage]) {
+        return err_set(err, NERO_NOT_FOUND, 0,
+                       "run %s has no closed generation %" PRIu32 " of lineage %" PRIu32, run,
+                       place->generation, place->lineage);
+    }
+    if (generation_store_get(store, trust, run, place->lineage, place->generation,
+                             GENERATION_CLOSED, &closed, err) != NERO_OK) {
+        return err->status;
+    }
+    member = place->member < closed.generation.member_count
+                 ? &closed.generation.members[place->member]
+                 : NULL;
+    if (member == NULL) {
+        (void)err_set(err, NERO_NOT_FOUND, 0,
+                      "generation %" PRIu32 " of lineage %" PRIu32 " has members 0 to %" PRIu32
+                      ", no %" PRIu32,
+                      place->generation, place->lineage, closed.generation.member_count - 1,
+                      place->member);
+    } else if (!member->has_job || member->verdict == GENERATION_FAILED) {
+        (void)err_set(err, NERO_NOT_FOUND, 0, "the candidate has no weights: %s%s%s",
+                      generation_verdict_name(member->verdict), member->text[0] != 0 ? ", " : "",
+                      member->text);
+    } else {
+        *out = (struct champion){.found = true,
+                                 .lineage = place->lineage,
+                                 .member = place->member,
+                                 .fitness = member->fitness,
+                                 .closed = closed};
+        return NERO_OK;
+    }
+    generation_stored_fini(&closed);
+    return err->status;
+}
+
 void champion_fini(struct champion *champion)
 {
     if (champion->found) {

@@ -1,4 +1,4 @@
-/* nero-sched export: a run's candidates and curves as CSV, its champion as ONNX. */
+/* nero-sched export: a run's candidates and curves as CSV, one of its networks as ONNX. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -9,7 +9,7 @@
 #include "nero/graph.h"
 
 #include "cli.h"
-#include "export_champion.h"
+#include "export_network.h"
 #include "job_set.h"
 #include "run_view.h"
 
@@ -358,7 +358,8 @@ struct export_wish {
     struct export_file candidates;
     struct export_file epochs;
     bool champion;
-    const char *out; /* folder of the champion's files */
+    const char *candidate; /* its place; NULL: not asked for */
+    const char *out;       /* folder of the network's files */
     bool json;
 };
 
@@ -367,14 +368,17 @@ static enum nero_status check_wish(const struct export_wish *wish, struct nero_e
     bool first = wish->candidates.path != NULL && strcmp(wish->candidates.path, "-") == 0;
     bool second = wish->epochs.path != NULL && strcmp(wish->epochs.path, "-") == 0;
     bool tables = wish->candidates.path != NULL || wish->epochs.path != NULL;
+    bool network = wish->champion || wish->candidate != NULL;
 
-    if (wish->champion != (wish->out != NULL)) {
-        return err_set(err, NERO_INVALID, 0, "--champion and --out DIR go together");
+    if (network != (wish->out != NULL)) {
+        return err_set(err, NERO_INVALID, 0,
+                       "--out DIR goes together with --champion or --candidate L/G/M");
     }
-    if (tables == wish->champion) {
+    if (tables + wish->champion + (wish->candidate != NULL) != 1) {
         return err_set(err, NERO_INVALID, 0,
                        "say what to write: --csv FILE, --epochs FILE or both "
-                       "(- is standard output), or --champion --out DIR");
+                       "(- is standard output), or --champion --out DIR, "
+                       "or --candidate L/G/M --out DIR");
     }
     if (first + second + wish->json > 1) {
         return err_set(err, NERO_INVALID, 0,
@@ -386,8 +390,14 @@ static enum nero_status check_wish(const struct export_wish *wish, struct nero_e
 static enum nero_status export_wish(struct storage *store, const char *run,
                                     struct export_wish *wish, struct nero_err *err)
 {
-    if (wish->champion) {
-        return export_champion(store, run, wish->out, wish->json, err);
+    struct champion_place place;
+
+    if (wish->candidate != NULL && export_network_place(wish->candidate, &place, err) != NERO_OK) {
+        return err->status;
+    }
+    if (wish->out != NULL) {
+        return export_network(store, run, wish->candidate != NULL ? &place : NULL, wish->out,
+                              wish->json, err);
     }
     if (export_files(store, run, &wish->candidates, &wish->epochs, err) != NERO_OK) {
         return err->status;
@@ -411,7 +421,9 @@ int cmd_export(int argc, char **argv)
          &wish.epochs.path, 0},
         {"champion", OPTIONS_FLAG, NULL, "write the fittest network instead: ONNX, weights, JSON",
          NULL, &wish.champion, 0},
-        {"out", OPTIONS_STRING, "DIR", "of --champion: the folder, made when absent", NULL,
+        {"candidate", OPTIONS_STRING, "L/G/M",
+         "the same of any candidate: its lineage, generation and member", NULL, &wish.candidate, 0},
+        {"out", OPTIONS_STRING, "DIR", "of a network: the folder, made when absent", NULL,
          &wish.out, 0},
         {"json", OPTIONS_FLAG, NULL, "tell what was written, as JSON", NULL, &wish.json, 0}};
     const struct options_command command = {
@@ -422,7 +434,8 @@ int cmd_export(int argc, char **argv)
             "file appears whole or not at all.",
         .examples = "  nero-sched export demo-3f9a12 --csv candidates.csv --epochs curves.csv\n"
                     "  nero-sched export demo-3f9a12 --csv - | column -s, -t\n"
-                    "  nero-sched export demo-3f9a12 --champion --out best\n",
+                    "  nero-sched export demo-3f9a12 --champion --out best\n"
+                    "  nero-sched export demo-3f9a12 --candidate 0/3/2 --out other\n",
         .specs = specs,
         .spec_count = sizeof specs / sizeof specs[0],
         .arguments_min = 1,

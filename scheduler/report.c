@@ -12,7 +12,7 @@
 #include "job_set.h"
 #include "run_view.h"
 
-/* What the champion came to. */
+/* What a member, the champion or the best of the warm-up, came to. */
 struct report_best {
     struct champion champion;
     struct result result;
@@ -54,20 +54,16 @@ static enum nero_status load_test(struct run_view *view, struct report_best *bes
     return status;
 }
 
-static enum nero_status load_best(struct run_view *view, struct report_best *best,
-                                  struct nero_err *err)
+/* Result, network and test score of best->champion, if it was found. */
+static enum nero_status load_evaluation(struct run_view *view, struct report_best *best,
+                                        struct nero_err *err)
 {
     const struct generation_member *member;
     struct genotype genotype;
     enum nero_status status;
 
-    memset(best, 0, sizeof *best);
-    result_init(&best->result);
-    result_init(&best->test);
-    status = champion_find(view->lead.store, view->trust, view->closed, view->lineage_count,
-                           &best->champion, err);
-    if (status != NERO_OK || !best->champion.found) {
-        return status;
+    if (!best->champion.found) {
+        return NERO_OK;
     }
     member = &best->champion.closed.generation.members[best->champion.member];
     status = run_view_result(view, &member->job, member, &best->result, err);
@@ -82,6 +78,23 @@ static enum nero_status load_best(struct run_view *view, struct report_best *bes
         status = graph_build(&best->phenotype, &best->graph, err);
     }
     return status == NERO_OK ? load_test(view, best, err) : status;
+}
+
+/* The champion, or the best of the warm-up. best_fini in any case. */
+static enum nero_status load_best(struct run_view *view, bool warmup, struct report_best *best,
+                                  struct nero_err *err)
+{
+    struct storage *store = view->lead.store;
+    enum nero_status status;
+
+    memset(best, 0, sizeof *best);
+    result_init(&best->result);
+    result_init(&best->test);
+    status = warmup ? champion_find_warmup(store, view->trust, view->closed, view->lineage_count,
+                                           &best->champion, err)
+                    : champion_find(store, view->trust, view->closed, view->lineage_count,
+                                    &best->champion, err);
+    return status == NERO_OK ? load_evaluation(view, best, err) : status;
 }
 
 /* ---- the network ---- */
@@ -266,17 +279,28 @@ void report_attack(const struct job_attack *attack, char out[REPORT_ATTACK_BYTES
     (void)snprintf(out, REPORT_ATTACK_BYTES, "none");
 }
 
+/* The share of attacked images that FGSM and PGD could not attack: they count as kept. */
+static double zero_gradient_share(const struct result_outcome *outcome)
+{
+    return outcome->correct > 0 ? (double)outcome->zero_gradient / outcome->correct : 0;
+}
+
+static void print_place(const char *what, const struct champion *place, FILE *out)
+{
+    (void)fprintf(out, "%s: lineage %" PRIu32 ", generation %" PRIu32 ", member %" PRIu32, what,
+                  place->lineage, place->closed.generation.number, place->member);
+}
+
 static enum nero_status print_best(const struct report_best *best, const struct run_record *record,
                                    FILE *out, struct nero_err *err)
 {
     const struct result_outcome *outcome = &best->result.outcome;
+    double clean = result_clean_accuracy(outcome);
+    double adversarial = result_adversarial_accuracy(outcome);
     char weights[HASH_HEX_BYTES];
     char attack[REPORT_ATTACK_BYTES];
 
     report_attack(&record->protocol.attack, attack);
-    (void)fprintf(
-        out, "best individual: lineage %" PRIu32 ", generation %" PRIu32 ", member %" PRIu32 "\n",
-        best->champion.lineage, best->champion.closed.generation.number, best->champion.member);
     if (report_print_network(&best->phenotype, out, err) != NERO_OK) {
         return err->status;
     }
@@ -284,9 +308,15 @@ static enum nero_status print_best(const struct report_best *best, const struct 
     (void)fprintf(out,
                   "  C %.2f %%, A %.2f %% (%s; on the correctly classified), F %.4f; "
                   "%" PRIu32 " epochs, the %s weights scored\n",
-                  100 * result_clean_accuracy(outcome), 100 * result_adversarial_accuracy(outcome),
-                  attack, best->champion.fitness, outcome->epochs,
+                  100 * clean, 100 * adversarial, attack,
+                  result_fitness(clean, adversarial, record->search.beta), outcome->epochs,
                   outcome->scored_best ? "best" : "last");
+    if (outcome->attacked) {
+        (void)fprintf(out,
+                      "  input gradient zero on %.2f %% of the attacked images: kept, but by no "
+                      "merit of the network\n",
+                      100 * zero_gradient_share(outcome));
+    }
     if (best->has_test) {
         (void)fprintf(out,
                       "  on %" PRIu32 " test images, which selection never saw: C %.2f %%, "
@@ -298,6 +328,46 @@ static enum nero_status print_best(const struct report_best *best, const struct 
     (void)fprintf(out, "  weights (safetensors): runs/%s/blob/%.2s/%s\n", record->name, weights,
                   weights);
     return NERO_OK;
+}
+
+/* The best of the warm-up: in a line beside a champion, whole where there is none. */
+static enum nero_status print_warmup(struct run_view *view, bool has_champion, FILE *out,
+                                     struct nero_err *err)
+{
+    static const char what[] = "best of the warm-up (no champion: scored by C alone)";
+    struct report_best best;
+    enum nero_status status = load_best(view, true, &best, err);
+
+    if (status == NERO_OK && !has_champion) {
+        (void)fprintf(out,
+                      "no best individual yet: F counts from the generation after the first whose "
+                      "mean fitness reaches %g (warmup_threshold)\n",
+                      view->run.record->search.warmup_threshold);
+    }
+    if (status == NERO_OK && best.champion.found) {
+        print_place(what, &best.champion, out);
+        (void)fprintf(out, ", C %.2f %%\n", 100 * best.champion.fitness);
+        if (!has_champion) {
+            status = print_best(&best, view->run.record, out, err);
+        }
+    }
+    best_fini(&best);
+    return status;
+}
+
+static enum nero_status print_champion(struct run_view *view, FILE *out, struct nero_err *err)
+{
+    struct report_best best;
+    enum nero_status status = load_best(view, false, &best, err);
+    bool found = best.champion.found;
+
+    if (status == NERO_OK && found) {
+        print_place("best individual", &best.champion, out);
+        (void)fprintf(out, "\n");
+        status = print_best(&best, view->run.record, out, err);
+    }
+    best_fini(&best);
+    return status == NERO_OK ? print_warmup(view, found, out, err) : status;
 }
 
 static enum nero_status print_single(struct run_view *view, FILE *out, struct nero_err *err)
@@ -326,7 +396,6 @@ static enum nero_status print_single(struct run_view *view, FILE *out, struct ne
 static enum nero_status print_text(struct run_view *view, FILE *out, struct nero_err *err)
 {
     struct job_set jobs = {.room = 0};
-    struct report_best best;
     enum nero_status status = NERO_OK;
 
     if (view->run.record->strategy == RUN_SINGLE) {
@@ -339,20 +408,7 @@ static enum nero_status print_text(struct run_view *view, FILE *out, struct nero
         print_reuse(&jobs, &view->run.record->search, out);
     }
     job_set_fini(&jobs);
-    if (status == NERO_OK) {
-        status = load_best(view, &best, err);
-        if (status == NERO_OK && best.champion.found) {
-            status = print_best(&best, view->run.record, out, err);
-        } else if (status == NERO_OK) {
-            (void)fprintf(
-                out,
-                "no best individual yet: F counts from the generation after the first whose "
-                "mean fitness reaches %g (warmup_threshold)\n",
-                view->run.record->search.warmup_threshold);
-        }
-        best_fini(&best);
-    }
-    return status;
+    return status == NERO_OK ? print_champion(view, out, err) : status;
 }
 
 /* ---- JSON ---- */
@@ -371,11 +427,11 @@ static json_t *generation_json(const struct generation *generation)
 
 static json_t *outcome_json(const struct result_outcome *outcome)
 {
-    return json_pack("{s:i, s:i, s:i, s:f, s:f, s:i, s:s, s:s}", "count", (int)outcome->count,
-                     "correct", (int)outcome->correct, "kept", (int)outcome->kept, "clean_accuracy",
-                     result_clean_accuracy(outcome), "adversarial_accuracy",
-                     result_adversarial_accuracy(outcome), "epochs", (int)outcome->epochs, "stop",
-                     result_stop_name(outcome->stop), "scored",
+    return json_pack("{s:i, s:i, s:i, s:i, s:f, s:f, s:i, s:s, s:s}", "count", (int)outcome->count,
+                     "correct", (int)outcome->correct, "kept", (int)outcome->kept, "zero_gradient",
+                     (int)outcome->zero_gradient, "clean_accuracy", result_clean_accuracy(outcome),
+                     "adversarial_accuracy", result_adversarial_accuracy(outcome), "epochs",
+                     (int)outcome->epochs, "stop", result_stop_name(outcome->stop), "scored",
                      outcome->scored_best ? "best" : "last");
 }
 
@@ -397,12 +453,25 @@ static json_t *best_json(const struct report_best *best)
     return out;
 }
 
+/* Nothing is added where there is none. */
+static enum nero_status add_best(struct run_view *view, bool warmup, const char *name, json_t *root,
+                                 struct nero_err *err)
+{
+    struct report_best best;
+    enum nero_status status = load_best(view, warmup, &best, err);
+
+    if (status == NERO_OK && best.champion.found) {
+        (void)json_object_set_new(root, name, best_json(&best));
+    }
+    best_fini(&best);
+    return status;
+}
+
 static enum nero_status print_json(struct run_view *view, FILE *out, struct nero_err *err)
 {
     json_t *root = json_pack("{s:s, s:s, s:[]}", "run", view->lead.run, "store",
                              storage_url(view->lead.store), "generations");
     struct job_set jobs = {.room = 0};
-    struct report_best best;
     enum nero_status status = NERO_OK;
 
     for (uint32_t i = 0; i < view->lineage_count && status == NERO_OK; i++) {
@@ -421,11 +490,10 @@ static enum nero_status print_json(struct run_view *view, FILE *out, struct nero
     if (status == NERO_OK && view->run.record->strategy != RUN_SINGLE) {
         (void)json_object_set_new(root, "evaluations", json_integer((json_int_t)jobs.named));
         (void)json_object_set_new(root, "reused", json_integer((json_int_t)jobs.reused));
-        status = load_best(view, &best, err);
-        if (status == NERO_OK && best.champion.found) {
-            (void)json_object_set_new(root, "best", best_json(&best));
+        status = add_best(view, false, "best", root, err);
+        if (status == NERO_OK) {
+            status = add_best(view, true, "best_of_warmup", root, err);
         }
-        best_fini(&best);
     }
     if (status == NERO_OK) {
         (void)json_dumpf(root, out, JSON_COMPACT | JSON_REAL_PRECISION(17));

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Goal: what a researcher takes out of a run is what the run says. Method: the smoke search with PGD-2
 # as fitness attack (smoke-pgd.yaml), whole and audited, beside FGSM on the same networks; its champion
-# exported and compared with the store; the same genotype drawn, and evaluated over seeds, stopped by
-# SIGINT in between, on fitness and on test images.
+# exported and compared with the store, as other candidates are, and the best of a warm-up that never
+# ended; the same genotype drawn, and evaluated over seeds, stopped by SIGINT in between, on fitness and
+# on test images.
 #   artifacts.sh SOURCE_DIR BINARY_DIR
 set -euo pipefail
 source=$1
@@ -82,6 +83,40 @@ expect 1 nero-sched export pgd --champion --out "$work/damaged"
 has "$work/last.err" "holds other bytes"
 [ ! -e "$work/damaged" ] || fail "damaged weights were exported"
 cp "$work/kept" "$blob"
+
+# ---- any candidate; a run that never left the warm-up ----
+place=$(sed -n 's/.*"\(lineage\|generation\|member\)": \([0-9]*\),.*/\2/p' "$json" | paste -sd/)
+expect 0 nero-sched export pgd --candidate "$place" --out "$work/placed"
+for kind in onnx safetensors; do
+  cmp "$work/best/champion.$kind" "$work/placed/candidate.$kind" || fail "the champion by its place: $kind"
+done
+expect 0 nero-sched run "$source/presets/smoke.yaml" --name cold --seed 5 --set search.warmup_threshold=1
+has "$work/last.out" "no best individual yet"
+nero-sched export cold --csv "$work/cold.csv" >/dev/null 2>&1 || fail "export of cold"
+# Selected ones (column 7) of the two warm-up generations: the highest fitness (9), the earlier on ties.
+[ "$(tail -n +2 "$work/cold.csv" | cut -d, -f6 | sort -u)" = warm-up ] || fail "cold left the warm-up"
+best=$(awk -F, 'NR > 1 && $7 { if (!n++ || $9 > f) { f = $9; p = $1 "/" $2 "/" $3; z = $20 / $16 } }
+  END { printf "%s %.2f %.2f", p, 100 * f, 100 * z }' "$work/cold.csv")
+read -r place clean zero <<<"$best"
+IFS=/ read -r lineage generation member <<<"$place"
+has "$work/last.out" "scored by C alone): lineage $lineage, generation $generation, member $member, C $clean %"
+has "$work/last.out" "input gradient zero on $zero % of the attacked images"
+expect 2 nero-sched export cold --champion --out "$work/none"
+has "$work/last.err" "has no champion yet"
+has "$work/last.err" "--candidate $place"
+[ ! -e "$work/none" ] || fail "a folder for a champion that is not there"
+expect 0 nero-sched export cold --candidate "$place" --out "$work/cold"
+has "$work/cold/candidate.json" '"phase": "warm-up"'
+expect 0 nero-sched show cold --json
+has "$work/last.out" '"best_of_warmup":{'
+grep -q '"best":' "$work/last.out" && fail "a champion of the warm-up"
+expect 2 nero-sched export cold --candidate 0/9/0 --out "$work/none"
+has "$work/last.err" "no closed generation 9"
+expect 2 nero-sched export cold --candidate 0/0/9 --out "$work/none"
+has "$work/last.err" "no 9"
+expect 2 nero-sched export cold --candidate 0/0 --out "$work/none"
+has "$work/last.err" "lineage/generation/member"
+expect 2 nero-sched export cold --candidate "$place" --champion --out "$work/none"
 
 # ---- drawing ----
 genotype=$work/genotype.txt

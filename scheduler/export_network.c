@@ -1,4 +1,4 @@
-#include "export_champion.h"
+#include "export_network.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -10,8 +10,8 @@
 
 #include "nero/chain.h"
 #include "nero/onnx.h"
+#include "nero/options.h"
 
-#include "champion.h"
 #include "network_json.h"
 #include "run_view.h"
 
@@ -23,9 +23,10 @@ enum { WEIGHTS_BYTES_MAX = 1 << 30, JSON_BYTES_MAX = 16 << 20, EXPORT_PATH_BYTES
 /* The network that is exported and where it comes from. */
 struct exported {
     struct run_view *view;
-    bool single;              /* of a run of one evaluation: no champion */
-    struct champion champion; /* else */
-    struct job_spec spec;     /* that was evaluated */
+    const char *name;       /* of the files, without the ending */
+    bool single;            /* of a run of one evaluation: no member */
+    struct champion member; /* else: the champion, or the candidate that was asked for */
+    struct job_spec spec;   /* that was evaluated */
     struct hash job;
     struct hash phenotype_id;
     struct graph graph;
@@ -41,6 +42,7 @@ static void exported_init(struct exported *exported, struct run_view *view)
 {
     memset(exported, 0, sizeof *exported);
     exported->view = view;
+    exported->name = "champion";
     job_spec_init(&exported->spec);
     result_init(&exported->result);
     result_init(&exported->test);
@@ -51,7 +53,7 @@ static void exported_init(struct exported *exported, struct run_view *view)
 
 static void exported_fini(struct exported *exported)
 {
-    champion_fini(&exported->champion);
+    champion_fini(&exported->member);
     job_spec_fini(&exported->spec);
     graph_fini(&exported->graph);
     result_fini(&exported->result);
@@ -89,7 +91,7 @@ static enum nero_status load_test(struct exported *exported, struct nero_err *er
     }
     bytes_init(&spec, JOB_SPEC_BYTES_MAX);
     status =
-        champion_score_spec(&view->run, &exported->champion, &exported->result.outcome, &spec, err);
+        champion_score_spec(&view->run, &exported->member, &exported->result.outcome, &spec, err);
     if (status == NERO_OK) {
         job = job_id(bytes_as_view(&spec));
         status = run_view_result(view, &job, NULL, &exported->test, err);
@@ -100,24 +102,58 @@ static enum nero_status load_test(struct exported *exported, struct nero_err *er
     return status;
 }
 
+/* There is no champion: say what there is. */
+static enum nero_status no_champion(struct run_view *view, struct nero_err *err)
+{
+    struct champion best;
+    char hint[128] = "";
+
+    if (champion_find_warmup(view->lead.store, view->trust, view->closed, view->lineage_count,
+                             &best, err) != NERO_OK) {
+        return err->status;
+    }
+    if (best.found) {
+        (void)snprintf(hint, sizeof hint,
+                       "; the best of the warm-up is exported by --candidate %" PRIu32 "/%" PRIu32
+                       "/%" PRIu32,
+                       best.lineage, best.closed.generation.number, best.member);
+    }
+    (void)err_set(err, NERO_NOT_FOUND, 0,
+                  "run %s has no champion yet: no generation was scored with F%s", view->lead.run,
+                  hint);
+    champion_fini(&best);
+    return err->status;
+}
+
+static enum nero_status find_member(struct exported *exported, const struct champion_place *place,
+                                    struct nero_err *err)
+{
+    struct run_view *view = exported->view;
+    enum nero_status status;
+
+    if (place != NULL) {
+        exported->name = "candidate";
+        return champion_take(view->lead.store, view->trust, view->closed, view->lineage_count,
+                             place, &exported->member, err);
+    }
+    status = champion_find(view->lead.store, view->trust, view->closed, view->lineage_count,
+                           &exported->member, err);
+    return status == NERO_OK && !exported->member.found ? no_champion(view, err) : status;
+}
+
 /* The phenotype is decoded from the member's genotype, as the auditor does. */
-static enum nero_status load_champion(struct exported *exported, struct nero_err *err)
+static enum nero_status load_member(struct exported *exported, const struct champion_place *place,
+                                    struct nero_err *err)
 {
     struct run_view *view = exported->view;
     const struct generation_member *member;
     struct genotype genotype;
-    enum nero_status status = champion_find(view->lead.store, view->trust, view->closed,
-                                            view->lineage_count, &exported->champion, err);
+    enum nero_status status = find_member(exported, place, err);
 
     if (status != NERO_OK) {
         return status;
     }
-    if (!exported->champion.found) {
-        return err_set(err, NERO_NOT_FOUND, 0,
-                       "run %s has no champion yet: no generation was scored with F",
-                       view->lead.run);
-    }
-    member = &exported->champion.closed.generation.members[exported->champion.member];
+    member = &exported->member.closed.generation.members[exported->member.member];
     exported->job = member->job;
     exported->spec.protocol = view->run.record->protocol;
     if (run_view_result(view, &member->job, member, &exported->result, err) != NERO_OK ||
@@ -129,14 +165,20 @@ static enum nero_status load_champion(struct exported *exported, struct nero_err
     return status == NERO_OK ? load_test(exported, err) : status;
 }
 
-static enum nero_status load_network(struct exported *exported, struct nero_err *err)
+static enum nero_status load_network(struct exported *exported, const struct champion_place *place,
+                                     struct nero_err *err)
 {
     struct run_view *view = exported->view;
+    bool single = view->run.record->strategy == RUN_SINGLE;
     struct bytes phenotype;
-    enum nero_status status = view->run.record->strategy == RUN_SINGLE
-                                  ? load_single(exported, err)
-                                  : load_champion(exported, err);
+    enum nero_status status;
 
+    if (single && place != NULL) {
+        return err_set(err, NERO_INVALID, 0,
+                       "run %s is one evaluation and has no candidates: --champion exports it",
+                       view->lead.run);
+    }
+    status = single ? load_single(exported, err) : load_member(exported, place, err);
     bytes_init(&phenotype, PHENOTYPE_BYTES_MAX);
     if (status == NERO_OK) {
         status = phenotype_encode(&exported->spec.phenotype, &phenotype, err);
@@ -197,11 +239,13 @@ static json_t *provenance_json(const struct exported *exported)
                             storage_url(exported->view->lead.store));
 
     if (!exported->single) {
-        const struct generation *generation = &exported->champion.closed.generation;
+        const struct generation *generation = &exported->member.closed.generation;
 
-        (void)json_object_set_new(out, "lineage", json_integer(exported->champion.lineage));
+        (void)json_object_set_new(out, "lineage", json_integer(exported->member.lineage));
         (void)json_object_set_new(out, "generation", json_integer(generation->number));
-        (void)json_object_set_new(out, "member", json_integer(exported->champion.member));
+        (void)json_object_set_new(out, "member", json_integer(exported->member.member));
+        (void)json_object_set_new(out, "phase",
+                                  json_string(generation->robust ? "robust" : "warm-up"));
     }
     set_hash(out, "job", &exported->job);
     set_hash(out, "phenotype", &exported->phenotype_id);
@@ -222,8 +266,8 @@ static enum nero_status make_json(struct exported *exported, struct nero_err *er
     const struct job_protocol *protocol = &exported->spec.protocol;
     double beta = exported->single ? SINGLE_BETA : record->search.beta;
     struct hash onnx = hash_of(bytes_as_view(&exported->onnx));
-    json_t *files =
-        json_pack("{s:s, s:s}", "onnx", "champion.onnx", "weights", "champion.safetensors");
+    json_t *files = json_pack("{s:o, s:o}", "onnx", json_sprintf("%s.onnx", exported->name),
+                              "weights", json_sprintf("%s.safetensors", exported->name));
     json_t *root;
     char *text;
     enum nero_status status;
@@ -241,7 +285,7 @@ static enum nero_status make_json(struct exported *exported, struct nero_err *er
     text = json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(17));
     json_decref(root);
     if (text == NULL) {
-        return err_set(err, NERO_NO_MEMORY, 0, "no memory for champion.json");
+        return err_set(err, NERO_NO_MEMORY, 0, "no memory for the JSON");
     }
     status = bytes_printf(&exported->json, err, "%s\n", text);
     free(text);
@@ -249,7 +293,7 @@ static enum nero_status make_json(struct exported *exported, struct nero_err *er
 }
 
 /* The file appears under its name whole or not at all. */
-static enum nero_status write_file(const char *folder, const char *name,
+static enum nero_status write_file(const char *folder, const char *name, const char *ending,
                                    const struct bytes *content, struct nero_err *err)
 {
     char path[EXPORT_PATH_BYTES];
@@ -257,7 +301,7 @@ static enum nero_status write_file(const char *folder, const char *name,
     FILE *out;
     bool written;
 
-    if (snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path) {
+    if (snprintf(path, sizeof path, "%s/%s.%s", folder, name, ending) >= (int)sizeof path) {
         return err_set(err, NERO_INVALID, 0, "--out: the path is too long");
     }
     (void)snprintf(part, sizeof part, "%s.part-%ld", path, (long)getpid());
@@ -288,37 +332,77 @@ static enum nero_status write_files(const struct exported *exported, const char 
     if (stat(folder, &status) != 0 || !S_ISDIR(status.st_mode)) {
         return err_set(err, NERO_INVALID, 0, "--out %s is no folder", folder);
     }
-    if (write_file(folder, "champion.onnx", &exported->onnx, err) != NERO_OK ||
-        write_file(folder, "champion.safetensors", &exported->weights, err) != NERO_OK) {
+    if (write_file(folder, exported->name, "onnx", &exported->onnx, err) != NERO_OK ||
+        write_file(folder, exported->name, "safetensors", &exported->weights, err) != NERO_OK) {
         return err->status;
     }
-    return write_file(folder, "champion.json", &exported->json, err);
+    return write_file(folder, exported->name, "json", &exported->json, err);
 }
 
 static void tell(const struct exported *exported, const char *folder, bool json)
 {
     const struct result_outcome *outcome = &exported->result.outcome;
+    const char *name = exported->name;
 
     if (json) {
-        json_t *out = json_pack("{s:s, s:[s, s, s], s:I, s:I}", "folder", folder, "files",
-                                "champion.onnx", "champion.safetensors", "champion.json",
-                                "onnx_bytes", (json_int_t)exported->onnx.bytes, "weights_bytes",
-                                (json_int_t)exported->weights.bytes);
+        json_t *out =
+            json_pack("{s:s, s:[o, o, o], s:I, s:I}", "folder", folder, "files",
+                      json_sprintf("%s.onnx", name), json_sprintf("%s.safetensors", name),
+                      json_sprintf("%s.json", name), "onnx_bytes", (json_int_t)exported->onnx.bytes,
+                      "weights_bytes", (json_int_t)exported->weights.bytes);
 
         (void)json_dumpf(out, stdout, JSON_COMPACT);
         (void)fputc('\n', stdout);
         json_decref(out);
         return;
     }
-    (void)printf("%s/champion.onnx         %zu bytes\n", folder, exported->onnx.bytes);
-    (void)printf("%s/champion.safetensors  %zu bytes\n", folder, exported->weights.bytes);
-    (void)printf("%s/champion.json         %" PRIu64 " parameters, C %.2f %%, A %.2f %%\n", folder,
+    (void)printf("%s/%s.onnx         %zu bytes\n", folder, name, exported->onnx.bytes);
+    (void)printf("%s/%s.safetensors  %zu bytes\n", folder, name, exported->weights.bytes);
+    (void)printf("%s/%s.json         %" PRIu64 " parameters, C %.2f %%, A %.2f %%\n", folder, name,
                  exported->graph.trained_count, 100 * result_clean_accuracy(outcome),
                  100 * result_adversarial_accuracy(outcome));
 }
 
-enum nero_status export_champion(struct storage *store, const char *run, const char *folder,
-                                 bool json, struct nero_err *err)
+/* The number up to `end`, which is cut off. */
+static bool take_number(char **text, char end, uint64_t *out)
+{
+    struct nero_err ignored;
+    char *stop = strchr(*text, end);
+    const char *digits = *text;
+
+    if (stop == NULL) {
+        return false;
+    }
+    *text = end == '\0' ? stop : stop + 1;
+    *stop = '\0';
+    return options_parse_u64("", digits, 0, UINT32_MAX, out, &ignored) == NERO_OK;
+}
+
+enum nero_status export_network_place(const char *text, struct champion_place *out,
+                                      struct nero_err *err)
+{
+    char copy[64];
+    char *at = copy;
+    uint64_t lineage;
+    uint64_t generation;
+    uint64_t member;
+
+    if (snprintf(copy, sizeof copy, "%s", text) >= (int)sizeof copy ||
+        !take_number(&at, '/', &lineage) || !take_number(&at, '/', &generation) ||
+        !take_number(&at, '\0', &member)) {
+        return err_set(err, NERO_INVALID, 0,
+                       "--candidate: '%.60s'; expected lineage/generation/member, such as 0/3/2",
+                       text);
+    }
+    *out = (struct champion_place){.lineage = (uint32_t)lineage,
+                                   .generation = (uint32_t)generation,
+                                   .member = (uint32_t)member};
+    return NERO_OK;
+}
+
+enum nero_status export_network(struct storage *store, const char *run,
+                                const struct champion_place *place, const char *folder, bool json,
+                                struct nero_err *err)
 {
     struct run_view view;
     struct exported exported;
@@ -328,7 +412,7 @@ enum nero_status export_champion(struct storage *store, const char *run, const c
         return status;
     }
     exported_init(&exported, &view);
-    status = load_network(&exported, err);
+    status = load_network(&exported, place, err);
     if (status == NERO_OK) {
         status = make_onnx(&exported, err);
     }
