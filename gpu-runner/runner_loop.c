@@ -27,9 +27,16 @@ enum {
     LOOP_TOKEN_WAIT_MS = 5000,   /* for a scheduler's answer; a stop request waits as long */
     LOOP_MARGIN_MS = 3600000,    /* a job must end before its certificate does */
     LOOP_STORE_BUDGET_MS = 1000, /* of one call; longer outages are the jobs' to wait out */
-    LOOP_UNABLE_MAX = 64,
-    LOOP_UNABLE_FIRST_MS = 1000,
-    LOOP_UNABLE_MAX_MS = 30000
+    LOOP_UNABLE_FIRST_MS = 1000, /* pause after a job that this runner cannot do; twice as long */
+    LOOP_UNABLE_MAX_MS = 30000,  /* ... for each in a row */
+    LOOP_PASS_MAX_MS = 1000000   /* such a job is passed over; from a second on, twice each time */
+};
+
+/* A job released as unable. */
+struct unable {
+    struct hash job;
+    int64_t pass_ms;
+    int64_t until_ns; /* monotonic: it is passed over */
 };
 
 struct member {
@@ -62,7 +69,7 @@ struct loop {
     int64_t outage_ns; /* start of the present outage; 0: none */
     int64_t discovered_ns;
     uint64_t jobs_done;
-    struct hash unable[LOOP_UNABLE_MAX]; /* ring of jobs released as unable */
+    struct unable unable[QUEUE_PASSED_MAX]; /* a ring */
     uint64_t unable_count;
     int64_t unable_ms; /* pause after the next one */
 };
@@ -357,25 +364,48 @@ static enum nero_status discover(struct loop *loop, struct nero_err *err)
 
 /* ---- jobs ---- */
 
-static bool was_unable(const struct loop *loop, const struct hash *job)
+/* NULL: it was not. */
+static struct unable *find_unable(struct loop *loop, const struct hash *job)
 {
-    for (uint32_t i = 0; i < LOOP_UNABLE_MAX && i < loop->unable_count; i++) {
-        if (hash_equal(&loop->unable[i], job)) {
-            return true;
+    for (uint32_t i = 0; i < QUEUE_PASSED_MAX && i < loop->unable_count; i++) {
+        if (hash_equal(&loop->unable[i].job, job)) {
+            return &loop->unable[i];
         }
     }
-    return false;
+    return NULL;
 }
 
-/* The job is back at the head of the queue: give others the time to take it. */
+/* The job is back at the head of the queue: give others the time to take it, and pass it over for a
+ * while, so that those behind it are done. */
 static void after_unable(struct loop *loop, const struct hash *job)
 {
-    loop->unable[loop->unable_count++ % LOOP_UNABLE_MAX] = *job;
+    struct unable *unable = find_unable(loop, job);
+
+    if (unable == NULL) {
+        unable = &loop->unable[loop->unable_count++ % QUEUE_PASSED_MAX];
+        *unable = (struct unable){.job = *job, .pass_ms = LOOP_UNABLE_FIRST_MS / 2};
+    }
+    unable->pass_ms =
+        2 * unable->pass_ms < LOOP_PASS_MAX_MS ? 2 * unable->pass_ms : LOOP_PASS_MAX_MS;
     (void)runner_notice_sleep(loop->notice, loop->clock, loop->unable_ms);
     loop->unable_ms *= 2;
     if (loop->unable_ms > LOOP_UNABLE_MAX_MS) {
         loop->unable_ms = LOOP_UNABLE_MAX_MS;
     }
+    unable->until_ns = clock_mono_ns(loop->clock) + unable->pass_ms * 1000000;
+}
+
+static uint32_t passed_over(const struct loop *loop, struct hash out[QUEUE_PASSED_MAX])
+{
+    int64_t now_ns = clock_mono_ns(loop->clock);
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < QUEUE_PASSED_MAX && i < loop->unable_count; i++) {
+        if (loop->unable[i].until_ns > now_ns) {
+            out[count++] = loop->unable[i].job;
+        }
+    }
+    return count;
 }
 
 static void run_claimed(struct loop *loop, struct member *member, struct queue_claim *claim)
@@ -453,6 +483,8 @@ static struct member *next_of(struct loop *loop, const bool asked[RUNNER_LOOP_RU
 static enum nero_status claim_one(struct loop *loop, bool *worked, struct nero_err *err)
 {
     bool asked[RUNNER_LOOP_RUNS_MAX] = {false};
+    struct hash passed[QUEUE_PASSED_MAX];
+    uint32_t passed_count = passed_over(loop, passed);
     struct member *member;
 
     *worked = false;
@@ -464,10 +496,10 @@ static enum nero_status claim_one(struct loop *loop, bool *worked, struct nero_e
         asked[at] = true;
         announce(loop, member);
         queue_claim_init(&claim);
-        status =
-            queue_claim(loop->queue, member->run, loop->runner, loop->numeric_class, &claim, err);
+        status = queue_claim_other(loop->queue, member->run, loop->runner, loop->numeric_class,
+                                   passed, passed_count, &claim, err);
         if (status == NERO_OK) {
-            *worked = !was_unable(loop, &claim.job);
+            *worked = find_unable(loop, &claim.job) == NULL;
             loop->next = (at + 1) % loop->member_count;
             run_claimed(loop, member, &claim);
         }

@@ -1,4 +1,5 @@
 /* Taking a job and keeping it. */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -68,6 +69,15 @@ enum nero_status queue_claim(struct queue *queue, const char *run, const char *r
                              const char *numeric_class, struct queue_claim *out,
                              struct nero_err *err)
 {
+    return queue_claim_other(queue, run, runner, numeric_class, NULL, 0, out, err);
+}
+
+enum nero_status queue_claim_other(struct queue *queue, const char *run, const char *runner,
+                                   const char *numeric_class, const struct hash *passed,
+                                   uint32_t passed_count, struct queue_claim *out,
+                                   struct nero_err *err)
+{
+    char ids[QUEUE_PASSED_MAX * HASH_HEX_BYTES + 1] = ""; /* a blank where each has its NUL */
     struct queue_claim claim;
     struct queue_reply reply;
     enum nero_status status = check_runner(runner, err);
@@ -81,6 +91,13 @@ enum nero_status queue_claim(struct queue *queue, const char *run, const char *r
     if (status != NERO_OK) {
         return status;
     }
+    assert(passed_count <= QUEUE_PASSED_MAX);
+    for (uint32_t i = 0; i < passed_count; i++) {
+        char *id = ids + (size_t)i * HASH_HEX_BYTES;
+
+        hash_to_hex(id, &passed[i]);
+        memcpy(id + HASH_HEX_BYTES - 1, " ", 2);
+    }
     queue_claim_init(&claim);
     do {
         randombytes_buf(&claim.nonce, sizeof claim.nonce);
@@ -88,6 +105,7 @@ enum nero_status queue_claim(struct queue *queue, const char *run, const char *r
     queue_add_text(queue, runner);
     queue_add_text(queue, numeric_class);
     queue_add_hex(queue, claim.nonce);
+    queue_add_text(queue, ids);
     status = queue_run(queue, &reply, err);
     if (status == NERO_OK) {
         status = read_claim(&reply, &claim, err);

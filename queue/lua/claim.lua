@@ -1,6 +1,6 @@
--- ARGV: runner, class, nonce.
+-- ARGV: runner, class, nonce, ids that are passed over (each with a blank behind it).
 -- ok <id> <envelope> <token> <slot> <ttl> <now> <nf> <np> <nl> | none <why> | full
-local runner, class, nonce = ARGV[1], ARGV[2], ARGV[3]
+local runner, class, nonce, passed = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local epoch = redis.call('HGET', META, 'epoch')
 if not epoch then
     return {'none', 'the run has no queue here'}
@@ -23,6 +23,18 @@ if counter > 4294967295 then
     return {'full'} -- the leader must raise the epoch
 end
 
+local passed_count = select(2, string.gsub(passed, ' ', ''))
+
+-- The first of a lane that is not passed over, and its score.
+local function head_of(lane)
+    local heads = redis.call('ZRANGE', lane, 0, passed_count, 'WITHSCORES')
+    for i = 1, #heads, 2 do
+        if not string.find(passed, heads[i] .. ' ', 1, true) then
+            return heads[i], tonumber(heads[i + 1])
+        end
+    end
+end
+
 local function pop()
     local best_lane, best_id, best_score
     local lanes = {READY}
@@ -30,9 +42,9 @@ local function pop()
         lanes[2] = lane_key(class)
     end
     for _, lane in ipairs(lanes) do
-        local head = redis.call('ZRANGE', lane, 0, 0, 'WITHSCORES')
-        if head[1] and (not best_id or tonumber(head[2]) < best_score) then
-            best_lane, best_id, best_score = lane, head[1], tonumber(head[2])
+        local id, score = head_of(lane)
+        if id and (not best_id or score < best_score) then
+            best_lane, best_id, best_score = lane, id, score
         end
     end
     if best_id then

@@ -118,6 +118,39 @@ static void test_runner_ends__job_without_memory_is_given_back(void **state)
     world_end_run(&world);
 }
 
+/* One runner, and the first of the queue is not for it: those behind it are done all the same. */
+static void test_runner_ends__jobs_behind_one_that_it_cannot_do_are_done(void **state)
+{
+    struct queue_job_info info;
+    struct tiny_job others[2];
+    struct nero_err err = {0};
+
+    (void)state;
+    world_begin_run(&world, "epochs:1", beyond_memory);
+    for (uint64_t i = 0; i < 2; i++) {
+        struct queue_item item = {.numeric_class = "", .order = 1 + i};
+
+        tiny_job_create(&others[i], &world.run, 43 + i, "epochs:1", NULL);
+        item.job = others[i].id;
+        item.envelope = bytes_as_view(&others[i].envelope);
+        tiny_check(queue_submit(world.queue, world.run.name, world.epoch, &item, 1, NULL, &err),
+                   &err, "submit");
+    }
+    world_start(&world, 0, once);
+    assert_int_equal(world_wait_end(&world, 0, 90000), 0);
+    for (int i = 0; i < 2; i++) {
+        char object[LAYOUT_KEY_BYTES];
+
+        layout_result(object, world.run.name, &others[i].id);
+        tiny_check(storage_head(world.store, object, NULL, &err), &err, "its result");
+        tiny_job_fini(&others[i]);
+    }
+    world_job_state(&world, &info);
+    assert_string_equal(info.state, "ready"); /* and waits for another runner */
+    assert_int_equal(info.failures, 0);
+    world_end_run(&world);
+}
+
 static void other_class(struct job_spec *spec)
 {
     (void)snprintf(spec->numeric_class, sizeof spec->numeric_class, "another machine");
@@ -466,6 +499,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_runner_ends__inadmissible_job_fails_for_good),
         cmocka_unit_test(test_runner_ends__job_without_memory_is_given_back),
+        cmocka_unit_test(test_runner_ends__jobs_behind_one_that_it_cannot_do_are_done),
         cmocka_unit_test(test_runner_ends__job_of_another_class_is_given_back),
         cmocka_unit_test(test_runner_ends__job_begun_with_other_shards_is_given_back),
         cmocka_unit_test(test_runner_ends__cancelled_job_stops),

@@ -165,6 +165,38 @@ static void test_queue__released_job_goes_before_later_ones(void **state)
     }
 }
 
+/* A runner that cannot do some jobs is given the next, of either lane; others are given those. */
+static void test_queue__claim_passes_over(void **state)
+{
+    struct hash passed[QUEUE_PASSED_MAX];
+    struct queue_claim claim;
+
+    (void)state;
+    for (unsigned i = 0; i < QUEUE_PASSED_MAX; i++) {
+        passed[i] = job_of(100 + i);
+    }
+    passed[0] = job_of(1);
+    passed[5] = job_of(2);
+    passed[QUEUE_PASSED_MAX - 1] = job_of(4);
+    for (unsigned i = 1; i <= 5; i++) {
+        submit(i, i % 2 == 0 ? "cpu" : "", 0, i);
+    }
+    for (unsigned i = 3; i <= 5; i += 2) {
+        queue_claim_init(&claim);
+        OK(queue_claim_other(Q, RUN, "runner-a", "cpu", passed, QUEUE_PASSED_MAX, &claim, E));
+        claim_is(&claim, i);
+    }
+    queue_claim_init(&claim);
+    REFUSED(NERO_NOT_FOUND,
+            queue_claim_other(Q, RUN, "runner-a", "cpu", passed, QUEUE_PASSED_MAX, &claim, E));
+    OK(queue_claim_other(Q, RUN, "runner-a", "cpu", passed, 1, &claim, E));
+    claim_is(&claim, 2);
+    claim = claim_any();
+    claim_is(&claim, 1);
+    claim = claim_any();
+    claim_is(&claim, 4);
+}
+
 static void test_queue__delayed_until_due(void **state)
 {
     struct hash job = job_of(1);
@@ -736,6 +768,7 @@ int main(void)
         TEST(lanes_are_kept_apart),
         TEST(pinned_job_waits_for_its_class),
         TEST(released_job_goes_before_later_ones),
+        TEST(claim_passes_over),
         TEST(delayed_until_due),
         TEST(lower_epoch_is_refused_everywhere),
         TEST(leading_again_keeps_the_counter),

@@ -32,8 +32,9 @@ enum {
     QUEUE_LEADER_BYTES = 128,
     QUEUE_REASON_BYTES = 200,
     QUEUE_LEASE_MS_DEFAULT = 30000,
-    QUEUE_FAILURES_MAX = 3,    /* failed for cause: then dead */
-    QUEUE_LOST_LEASES_MAX = 10 /* without progress: then parked */
+    QUEUE_FAILURES_MAX = 3,     /* failed for cause: then dead */
+    QUEUE_LOST_LEASES_MAX = 10, /* without progress: then parked */
+    QUEUE_PASSED_MAX = 64       /* jobs that a claim passes over */
 };
 
 struct queue;
@@ -178,6 +179,13 @@ void queue_claim_fini(struct queue_claim *claim);
 enum nero_status queue_claim(struct queue *queue, const char *run, const char *runner,
                              const char *numeric_class, struct queue_claim *out,
                              struct nero_err *err);
+
+/* The same, but these jobs are passed over (at most QUEUE_PASSED_MAX; borrowed until return): the
+ * next of the order is claimed. */
+enum nero_status queue_claim_other(struct queue *queue, const char *run, const char *runner,
+                                   const char *numeric_class, const struct hash *passed,
+                                   uint32_t passed_count, struct queue_claim *out,
+                                   struct nero_err *err);
 
 /* Sleep until a job may be ready, at most wait_ms. Waking for nothing is normal. */
 enum nero_status queue_wait(struct queue *queue, const char *run, uint32_t wait_ms,
