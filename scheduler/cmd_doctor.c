@@ -81,6 +81,7 @@ static void look_at_store(const char *url, struct doctor_part *part)
                 seen.replaces_matched, false);
         add_row(part, "misses_matched", "a replace of what is absent is told as such",
                 seen.misses_matched, false);
+        add_row(part, "cleans_up", "what was tried could be removed again", seen.cleans_up, false);
         if (seen.traits.tried) {
             add_row(part, "creates_parts", "an object in parts can be bound to be new",
                     seen.traits.creates_parts, false);

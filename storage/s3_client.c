@@ -321,7 +321,9 @@ static const char *permission_of(const struct s3_call *call)
     bool is_part = call->query[0].name != NULL;
 
     if (call->key[0] == 0) {
-        return reads ? "s3:ListBucket" : "s3:CreateBucket";
+        return strcmp(call->method, "POST") == 0 ? "s3:DeleteObject" /* of many keys */
+               : reads                           ? "s3:ListBucket"
+                                                 : "s3:CreateBucket";
     }
     if (strcmp(call->method, "DELETE") == 0) {
         return is_part ? "s3:AbortMultipartUpload" : "s3:DeleteObject";

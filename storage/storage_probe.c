@@ -322,8 +322,11 @@ static enum nero_status try_matches(const struct trial *trial)
     return NERO_OK;
 }
 
-/* By name, for a listing may be what does not hold. */
-static void clean_up(const struct trial *trial)
+/*
+ * By name, for a listing may be what does not hold. That some are left is noted and no more: they
+ * are in nobody's way.
+ */
+static bool clean_up(const struct trial *trial)
 {
     static const char *const names[] = {"once",  "race",  "seen",  ODD_NAME,
                                         "match", "named", "traits"};
@@ -335,7 +338,7 @@ static void clean_up(const struct trial *trial)
     for (size_t i = 0; i < COUNT; i++) {
         list[i] = key_of(trial, names[i], keys[i]);
     }
-    (void)storage_remove_many(trial->store, list, COUNT, &left_over);
+    return storage_remove_many(trial->store, list, COUNT, &left_over) == NERO_OK;
 }
 
 enum nero_status storage_probe(struct storage *store, struct storage_probe *out,
@@ -358,7 +361,7 @@ enum nero_status storage_probe(struct storage *store, struct storage_probe *out,
     for (size_t i = 0; i < sizeof tries / sizeof tries[0] && status == NERO_OK; i++) {
         status = tries[i](&trial);
     }
-    clean_up(&trial);
+    seen.cleans_up = clean_up(&trial);
     if (status != NERO_OK) {
         return err_wrap(err, "probe of %s", storage_url(store));
     }

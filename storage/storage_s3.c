@@ -142,7 +142,7 @@ static enum nero_status s3_put_if_match(void *self, const char *key, struct byte
     return status == NERO_CONFLICT ? resolve_conflict(s3, key, body, etag, match, err) : status;
 }
 
-static enum nero_status s3_remove(void *self, const char *key, struct nero_err *err)
+enum nero_status storage_s3_remove(void *self, const char *key, struct nero_err *err)
 {
     char name[STORAGE_S3_NAME_BYTES];
     struct s3_call call = {.method = "DELETE", .key = name, .is_write = true};
@@ -624,7 +624,7 @@ enum nero_status storage_s3_open_with(const char *url, const struct storage_s3_o
         .get_range = s3_get_range,
         .head = s3_head,
         .list = s3_list,
-        .remove = s3_remove,
+        .remove = storage_s3_remove,
         .remove_many = storage_s3_remove_many,
         .traits = storage_s3_traits,
         .capabilities = s3_capabilities,

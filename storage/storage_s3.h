@@ -57,6 +57,9 @@ enum nero_status storage_s3_put_matching(struct storage_s3 *s3, const char *key,
 enum nero_status storage_s3_traits(void *self, const char *folder, struct storage_traits *out,
                                    struct nero_err *err);
 
+/* The remove of struct storage_ops. */
+enum nero_status storage_s3_remove(void *self, const char *key, struct nero_err *err);
+
 /* The remove_many of struct storage_ops. */
 enum nero_status storage_s3_remove_many(void *self, const char *const *keys, size_t count,
                                         struct nero_err *err);

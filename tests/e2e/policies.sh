@@ -93,6 +93,20 @@ as auditor nero-sched audit "$NERO_STORE" --root-key "$work/data/nero/keys/root.
   >"$work/audit.out" 2>&1 || fail "audit as the auditor"
 as auditor nero-sched show roles >"$work/show.out" 2>&1 || fail "show as the auditor"
 
+# ---- removing: of many at once, which no role may do in all of the bucket ----
+expect 200 owner GET "$bucket?list-type=2&prefix=$prefix%2Fprobe%2F"
+! grep -F "<Key>" "$work/answer" || fail "the probe left objects behind"
+for digit in 1 2 3; do
+  expect 200 owner PUT "$bucket/$prefix/runs/roles/blob/$digit$digit/$(printf '%064d' 0 |
+    tr 0 "$digit")" unneeded
+done
+as scheduler nero-sched gc roles --grace-hours 0 --json >"$work/gc.out" 2>&1 ||
+  fail "gc as the scheduler"
+expect 200 owner GET "$bucket?list-type=2&prefix=$prefix%2Fruns%2Froles%2Fblob%2F"
+! grep -E "/(11|22|33)/(1{64}|2{64}|3{64})<" "$work/answer" || fail "gc left blobs behind"
+as auditor nero-sched audit "$NERO_STORE" --root-key "$work/data/nero/keys/root.key.pub" \
+  >"$work/audit.out" 2>&1 || fail "audit after gc"
+
 # ---- what each must not do ----
 expect 200 owner GET "$bucket?list-type=2&prefix=$prefix%2Fruns%2Froles%2Fjob%2F"
 slot=$(element Key) # the last one of the listing

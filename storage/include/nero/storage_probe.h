@@ -24,6 +24,7 @@ struct storage_probe {
     bool names_content;    /* an ETag stays while the object does, and pins reads */
     bool replaces_matched; /* put_if_match: the right ETag replaces, another conflicts */
     bool misses_matched;   /* put_if_match of an absent key is not_found */
+    bool cleans_up;        /* the objects of the trial could be removed */
     struct storage_traits traits;
     bool knows_clock;
     int64_t clock_ahead_ms;            /* the store's against ours */
