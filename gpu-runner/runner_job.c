@@ -165,9 +165,6 @@ static enum nero_status tell_once(struct runner_job *job, struct nero_err *err)
         if (terminal == NULL) {
             return queue_release(job->env->queue, job->claim, false, job->reason, err);
         }
-        if (terminal->slot.kind == SLOT_FAILED) {
-            return queue_fail(job->env->queue, job->claim, true, terminal->slot.text, &dead, err);
-        }
         return queue_complete(job->env->queue, job->claim, &terminal->hash, err);
     case RUNNER_JOB_FAILED:
         return queue_fail(job->env->queue, job->claim, job->permanent, job->reason, &dead, err);

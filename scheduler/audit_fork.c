@@ -1,6 +1,7 @@
 /*
- * The audit of what attempt mode allows: attempts that went on beside each other. They are listed;
- * what is wrong is an attempt that continues nothing, or two that ended differently.
+ * The audit of what a record accepts though the chain goes on, and of what attempt mode allows:
+ * attempts that went on beside each other. They are listed; what is wrong is an attempt that
+ * continues nothing, or two that ended differently.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -11,15 +12,25 @@
 
 #include "audit_state.h"
 
-void audit_accept(const struct audit *audit, struct audit_job *job,
+void audit_accept(struct audit *audit, struct audit_job *job,
                   const struct generation_member *member)
 {
-    if (trust_run(audit->trust)->store_mode != RUN_ATTEMPTS || !member->has_slot) {
-        return;
-    }
-    for (uint32_t i = 0; i < job->end_count; i++) {
-        if (hash_equal(&job->ends[i].slot, &member->slot)) {
-            job->end = &job->ends[i];
+    bool attempts = trust_run(audit->trust)->store_mode == RUN_ATTEMPTS;
+
+    for (uint32_t i = 0; i < job->end_count && member->has_slot; i++) {
+        const struct audit_end *end = &job->ends[i];
+        char key[LAYOUT_KEY_BYTES];
+
+        if (!hash_equal(&end->slot, &member->slot) || job->end == end ||
+            !(attempts || end->kind == SLOT_FAILED)) {
+            continue;
+        }
+        job->end = end;
+        if (!attempts) {
+            layout_spec(key, audit->run, &job->id);
+            audit_note(audit, key,
+                       "the job was opened again when its failure had been recorded; the record "
+                       "stands");
         }
     }
 }

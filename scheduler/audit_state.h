@@ -48,7 +48,7 @@ struct audit_job {
     bool in_batch;
     bool ran;       /* a runner wrote a slot */
     uint64_t slots; /* of the chain */
-    /* The terminal slot in force, NULL: none; in attempt mode that which a record accepted. */
+    /* The terminal slot in force, NULL: none; once accepted, the one that a record names. */
     const struct audit_end *end;
     struct audit_end *ends; /* all terminal slots; owned */
     uint32_t end_count;
@@ -166,8 +166,9 @@ void audit_excuse_scores(struct audit *audit);
 void audit_next_slot(const struct audit *audit, const struct audit_job *job,
                      char out[LAYOUT_KEY_BYTES]);
 
-/* Attempt mode: from now on `end` is what the record's member has accepted. */
-void audit_accept(const struct audit *audit, struct audit_job *job,
+/* From now on `end` is what the record's member has accepted: in attempt mode any terminal slot,
+ * else also a failed one that was reopened too late, which is noted. */
+void audit_accept(struct audit *audit, struct audit_job *job,
                   const struct generation_member *member);
 
 /* Attempt mode: list what forked off, and check what attempts continue and how they ended. */

@@ -43,6 +43,9 @@ static enum nero_status reopen(struct retry *retry, const struct hash *job, stru
     }
     status = submission_terminate(&retry->submission, job, retry->operate.epoch, SLOT_REOPENED,
                                   "retried by hand", err);
+    if (status == NERO_CONFLICT) { /* another has just done it */
+        return NERO_OK;
+    }
     if (status == NERO_OK) {
         backlog_note_open(retry->submission.backlog, job, false, 0);
         status = backlog_fill_one(retry->submission.backlog, retry->operate.queue, &fill, job, err);
@@ -232,6 +235,7 @@ int cmd_retry(int argc, char **argv)
     if (done) {
         return code;
     }
+    memset(&retry, 0, sizeof retry);
     status = open_retry(&retry, store, redis, parsed.arguments[0], &err);
     if (status == NERO_OK) {
         status = retry_jobs(&retry, parsed.argument_count > 1 ? parsed.arguments[1] : NULL, &err);

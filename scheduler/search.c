@@ -75,7 +75,9 @@ enum nero_status search_look_first(struct search *search, struct search_job *job
     if (status == NERO_CANCELLED && search->reopen) {
         status = submission_terminate(&search->submission, &job->id, search->lead->epoch,
                                       SLOT_REOPENED, "resumed", err);
-        return status == NERO_OK ? look_job(search, job, err) : status;
+        return status == NERO_OK || status == NERO_CONFLICT /* another did */
+                   ? look_job(search, job, err)
+                   : status;
     }
     return status;
 }
@@ -608,8 +610,11 @@ static enum nero_status advance(struct search *search, struct search_lineage *li
 {
     struct evolve_evaluation *evaluations = NULL;
     bool extended = lineage->extending;
-    enum nero_status status = gather(lineage, &evaluations, err);
+    enum nero_status status = extended ? NERO_OK : search_look_as_recorded(search, lineage, err);
 
+    if (status == NERO_OK) {
+        status = gather(lineage, &evaluations, err);
+    }
     if (status == NERO_OK) {
         status = extended ? write_closed(search, lineage, &lineage->extension.generation,
                                          lineage->extending_hash, evaluations, err)

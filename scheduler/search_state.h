@@ -1,5 +1,6 @@
 /*
- * What a search holds, shared by its parts: search.c is the machine, search_last.c its last job.
+ * What a search holds, shared by its parts: search.c is the machine, search_recorded.c what has
+ * been recorded of a generation already, search_last.c the last job.
  */
 #ifndef NERO_SEARCH_STATE_H
 #define NERO_SEARCH_STATE_H
@@ -61,6 +62,11 @@ enum nero_status search_look_first(struct search *search, struct search_job *job
                                    struct nero_err *err);
 /* Look what became of an unfinished job, and see to it that it is queued. */
 enum nero_status search_poll(struct search *search, struct search_job *job, struct nero_err *err);
+
+/* All proposed jobs are done. Where the evaluation is recorded, by a scheduler that died or lost
+ * the lead right after, it is by the slots named there that they ended. */
+enum nero_status search_look_as_recorded(struct search *search, struct search_lineage *lineage,
+                                         struct nero_err *err);
 
 /* Is a last job due that is not known yet? */
 bool search_last_wanted(const struct search *search);

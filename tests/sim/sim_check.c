@@ -11,8 +11,10 @@
 #include "nero/job.h"
 #include "nero/layout.h"
 #include "nero/progress.h"
+#include "nero/queue.h"
 #include "nero/result.h"
 #include "nero/trust.h"
+#include "sim_failing.h"
 #include "sim_redis.h"
 #include "sim_store.h"
 #include "sim_trace.h"
@@ -29,11 +31,17 @@ struct job {
     struct chain *chain;
 };
 
+enum { OPEN_MAX = 16 };
+
 struct check {
     const char *run;
     struct trust *trust;
     uint64_t units_needed;
     uint32_t jobs;
+    uint32_t given_up; /* of them, be it that they were tried again */
+    /* Reopened when their failure was recorded already: nobody waits for them. */
+    char open[OPEN_MAX][HASH_HEX_BYTES];
+    uint32_t open_count;
 };
 
 /* ---- decisions ---- */
@@ -175,11 +183,38 @@ static bool grows(const struct chain_entry *entry, const struct chain_entry *new
            newest->number > owner->takeover->number;
 }
 
+/* What closes a job or opens it again ends the attempt; the scheduler does it, or a runner whose
+ * job has failed. */
+static void check_control(const struct job *job, const struct chain_entry *entry,
+                          struct owner *owner)
+{
+    if (!entry->by_scheduler) { /* then it has failed: a chain takes nothing else of a runner's */
+        check_owned(job, entry, owner);
+    }
+    if (entry->slot.kind == SLOT_FAILED && sim_failing_count(&job->id) < QUEUE_FAILURES_MAX) {
+        sim_trace_broken("job %s: given up after %u failures", job->name,
+                         sim_failing_count(&job->id));
+    }
+    owner->takeover = NULL;
+}
+
+/* Whether the job was given up, and is open again since. */
+static void find_failed(const struct chain *chain, bool *failed, bool *reopened)
+{
+    *failed = *reopened = false;
+    for (uint64_t number = 0; number < chain_count(chain); number++) {
+        enum slot_kind kind = chain_at(chain, number)->slot.kind;
+
+        *failed = *failed || kind == SLOT_FAILED;
+        *reopened = *failed && chain_terminal(chain) == NULL;
+    }
+}
+
 static void check_slots(const struct job *job)
 {
     struct owner owner = {.takeover = NULL};
     const struct chain_entry *newest = NULL;
-    uint32_t terminal = 0;
+    int32_t open = 1; /* less each terminal slot, and each opened again */
     uint64_t token = 0;
 
     for (uint64_t number = 0; number < chain_count(job->chain); number++) {
@@ -193,10 +228,16 @@ static void check_slots(const struct job *job)
             sim_trace_broken("job %s: the token falls at slot %" PRIu64, job->name, number);
         }
         token = entry->slot.token;
-        if (entry->slot.kind == SLOT_TAKEOVER) {
+        switch (entry->slot.kind) {
+        case SLOT_TAKEOVER:
             owner = (struct owner){.takeover = entry, .from = newest};
-        } else {
+            break;
+        case SLOT_CHECKPOINT:
+        case SLOT_FINAL:
             check_owned(job, entry, &owner);
+            break;
+        default:
+            check_control(job, entry, &owner);
         }
         if (entry->slot.kind == SLOT_CHECKPOINT) {
             if (!grows(entry, newest, &owner)) {
@@ -204,11 +245,11 @@ static void check_slots(const struct job *job)
             }
             newest = entry;
         }
-        terminal += slot_is_terminal(entry->slot.kind);
+        open += (entry->slot.kind == SLOT_REOPENED) - slot_is_terminal(entry->slot.kind);
         check_blobs(job, entry);
     }
-    if (terminal != 1) {
-        sim_trace_broken("job %s: %u terminal slots", job->name, terminal);
+    if (open != (chain_terminal(job->chain) == NULL)) {
+        sim_trace_broken("job %s: %d terminal slots too few", job->name, open);
     }
 }
 
@@ -325,6 +366,8 @@ static enum nero_status check_job(void *context, const char *key, uint64_t bytes
     struct check *check = context;
     const struct chain_entry *terminal;
     struct job job;
+    bool failed;
+    bool reopened;
 
     (void)bytes;
     (void)err;
@@ -333,7 +376,14 @@ static enum nero_status check_job(void *context, const char *key, uint64_t bytes
         terminal = chain_terminal(job.chain);
         check_slots(&job);
         check_dense(&job);
-        if (terminal == NULL || terminal->slot.kind != SLOT_FINAL) {
+        find_failed(job.chain, &failed, &reopened);
+        check->given_up += failed;
+        if (reopened || (failed && terminal->slot.kind == SLOT_FAILED)) {
+            sim_trace("job %s has failed for good%s", job.name, reopened ? ", and is open" : "");
+            if (reopened && check->open_count < OPEN_MAX) {
+                hash_to_hex(check->open[check->open_count++], &job.id);
+            }
+        } else if (terminal == NULL || terminal->slot.kind != SLOT_FINAL) {
             sim_trace_broken("job %s has no final slot", job.name);
         } else {
             check_outcome(check, &job, terminal);
@@ -350,16 +400,28 @@ static enum nero_status check_job(void *context, const char *key, uint64_t bytes
 
 /* ---- the rest ---- */
 
-static void check_redis(const char *run)
+static bool is_open(const struct check *check, const struct redis_model_text *key, size_t prefix)
+{
+    for (uint32_t i = 0; i < check->open_count; i++) {
+        if (key->bytes == prefix + HASH_HEX_BYTES - 1 &&
+            memcmp(key->data + prefix, check->open[i], HASH_HEX_BYTES - 1) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void check_redis(const struct check *check)
 {
     const struct redis_model_data *data = redis_model_contents(sim_redis_model());
     char prefix[128];
 
-    (void)snprintf(prefix, sizeof prefix, "n:{%s}:job:", run);
+    (void)snprintf(prefix, sizeof prefix, "n:{%s}:job:", check->run);
     for (size_t i = 0; i < data->count; i++) {
         const struct redis_model_text *key = &data->values[i].key;
 
-        if (key->bytes > strlen(prefix) && memcmp(key->data, prefix, strlen(prefix)) == 0) {
+        if (key->bytes > strlen(prefix) && memcmp(key->data, prefix, strlen(prefix)) == 0 &&
+            !is_open(check, key, strlen(prefix))) {
             sim_trace_broken("Redis still holds %.*s", (int)key->bytes, key->data);
         }
     }
@@ -399,7 +461,8 @@ void sim_check(const char *run, const struct sim_check_wanted *wanted)
         sim_trace_broken("read the jobs: %s", err.message);
     }
     trust_close(check.trust);
-    if (wanted->decisions != NULL) {
+    /* The undisturbed run gives no job up; whether what was decided follows, the audit tells. */
+    if (wanted->decisions != NULL && check.given_up == 0) {
         struct hash made = sim_check_decisions(run);
 
         if (!hash_equal(&made, wanted->decisions)) {
@@ -410,8 +473,8 @@ void sim_check(const char *run, const struct sim_check_wanted *wanted)
         sim_trace_broken("%" PRIu64 " units done, %" PRIu64 " needed", sim_trainer_units(),
                          check.units_needed);
     }
-    check_redis(run);
-    if (wanted->audit) {
+    check_redis(&check);
+    if (wanted->audit || check.given_up > 0) {
         check_audit(run);
     }
     sim_trace("%u jobs, %" PRIu64 " units done, %" PRIu64 " needed", check.jobs,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "fiber.h"
+#include "sim_failing.h"
 #include "sim_operator.h"
 #include "sim_redis.h"
 #include "sim_run.h"
@@ -71,6 +72,9 @@ const char *sim_point_name(enum sim_point point)
         "Redis comes back as it was",
         "orders of an operator",
         "store full",
+        "unit fails",
+        "unit of a job to be given up",
+        "run cancelled and resumed",
     };
 
     return names[point];
@@ -81,7 +85,7 @@ static bool is_labelled(enum sim_point point)
     return point <= SIM_POINT_SLEEP || point == SIM_POINT_NOTICE;
 }
 
-static void hit(enum sim_point point)
+void sim_fault_hit(enum sim_point point)
 {
     plan.hits[point]++;
     sim_trace("fault %d: %s", (int)point, sim_point_name(point));
@@ -112,7 +116,7 @@ static struct fault *due(enum sim_point point)
 
         if (fault->point == point && fault->countdown > 0 && --fault->countdown == 0 &&
             fiber_now_ns() < plan.stop_ns) {
-            hit(point);
+            sim_fault_hit(point);
             return fault;
         }
     }
@@ -157,7 +161,7 @@ bool sim_fault_loses_answer(enum sim_point point)
 bool sim_sweep_parse(const char *name, enum sim_sweep *out)
 {
     static const char *const names[] = {"none", "runner", "scheduler", "answer",
-                                        "away", "empty",  "full"};
+                                        "away", "empty",  "full",      "unit"};
 
     for (size_t i = 1; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(name, names[i]) == 0) {
@@ -207,6 +211,22 @@ static void sweep(bool to_store, bool writes, struct sim_fault_call *call)
     } else {
         call->fatal = true;
     }
+}
+
+static void retry(void *context)
+{
+    (void)context;
+    sim_operator_retry(sim_run_name());
+}
+
+bool sim_fault_sweeps_unit(void)
+{
+    if (plan.sweep != SIM_SWEEP_UNIT || ++plan.sweep_calls != plan.sweep_at) {
+        return false;
+    }
+    sim_trace("the swept unit");
+    (void)fiber_process_start("retry", retry, NULL);
+    return true;
 }
 
 /* ---- calls ---- */
@@ -282,9 +302,24 @@ static void jump_clock(void)
     plan.redis_skew_ms += (int64_t)fiber_draw(10 * SIM_RUN_LEASE_MS) - 5 * SIM_RUN_LEASE_MS;
 }
 
+/* The units that fail are counted one by one. */
+static void let_fail(enum sim_point point)
+{
+    if (point == SIM_POINT_UNIT) {
+        sim_failing_until(fiber_now_ns() + (int64_t)fiber_draw(60) * SECOND_NS);
+    } else {
+        sim_failing_for_good();
+        sim_operator_retry(sim_run_name());
+    }
+}
+
 static void happen(enum sim_point point)
 {
-    hit(point);
+    if (point == SIM_POINT_UNIT || point == SIM_POINT_GIVEN_UP) {
+        let_fail(point);
+        return;
+    }
+    sim_fault_hit(point);
     switch (point) {
     case SIM_POINT_SCHEDULER:
         kill_actor(sim_run_scheduler(0));
@@ -320,6 +355,9 @@ static void happen(enum sim_point point)
         break;
     case SIM_POINT_OPERATOR:
         sim_operator_act(sim_run_name());
+        break;
+    case SIM_POINT_CANCEL:
+        sim_operator_cancel(sim_run_name());
         break;
     case SIM_POINT_STOPPED:
         stop_actor(sim_run_any(true));

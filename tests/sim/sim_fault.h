@@ -38,7 +38,10 @@ enum sim_point {
     SIM_POINT_REDIS_BACK = 21, /* Redis is killed and comes back as it was a while ago */
     SIM_POINT_OPERATOR = 22,   /* a person pauses, limits, drains, wants checkpoints */
     SIM_POINT_FULL = 23,       /* the store reads, but has no room */
-    SIM_POINT_ALL = 24
+    SIM_POINT_UNIT = 24,       /* a unit fails */
+    SIM_POINT_GIVEN_UP = 25,   /* the same, of a job that fails until it is given up */
+    SIM_POINT_CANCEL = 26,     /* the run is cancelled, and resumed */
+    SIM_POINT_ALL = 27
 };
 const char *sim_point_name(enum sim_point point);
 
@@ -46,7 +49,8 @@ const char *sim_point_name(enum sim_point point);
  * Besides, one fault at one call, for sweeps over all of them: the `at`-th call to store or Redis
  * of a runner (or a scheduler) takes effect and its sender dies; the answer of the at-th call is
  * lost; the store is away for a minute from the at-th call to it on, or full
- * from the at-th write on.
+ * from the at-th write on; the job of the at-th unit fails until it is given up, and is tried
+ * again.
  */
 enum sim_sweep {
     SIM_SWEEP_NONE = 0,
@@ -55,11 +59,13 @@ enum sim_sweep {
     SIM_SWEEP_ANSWER,
     SIM_SWEEP_AWAY,
     SIM_SWEEP_EMPTY,
-    SIM_SWEEP_FULL
+    SIM_SWEEP_FULL,
+    SIM_SWEEP_UNIT
 };
 bool sim_sweep_parse(const char *name, enum sim_sweep *out);
 void sim_fault_sweep(enum sim_sweep sweep, uint64_t at);
-bool sim_fault_swept(void); /* there was such a call */
+bool sim_fault_swept(void);       /* there was such a call */
+bool sim_fault_sweeps_unit(void); /* a unit is done: it is the one */
 
 /* Draw the faults; calm: none. Call in the world's first moment. */
 void sim_fault_begin(bool calm);
@@ -84,7 +90,8 @@ struct sim_fault_call sim_fault_redis(void);
 /* Redis's clock against virtual time. */
 int64_t sim_fault_redis_skew_ms(void);
 
-/* How often each point was hit in this run. */
+/* How often each point was hit in this run; and once more. */
+void sim_fault_hit(enum sim_point point);
 uint32_t sim_fault_hits(enum sim_point point);
 
 #endif

@@ -150,6 +150,9 @@ static void start_child(const struct settings *settings, struct child *child, ui
         exit(1);
     }
     if (child->pid == 0) {
+        if (freopen("/dev/null", "w", stdout) == NULL) { /* what the commands print */
+            perror("/dev/null");
+        }
         simulate(settings, number, child->outcome);
         (void)fflush(NULL);
         _exit(0);
@@ -381,7 +384,8 @@ int main(int argc, char **argv)
         {"sweep", OPTIONS_STRING, "WHAT",
          "one fault at one call, for all calls of the first seed: runner, scheduler (it takes\n"
          "effect, its sender dies), answer (is lost), away (the store, from then on),\n"
-         "empty (Redis, before a scheduler's call), full (the store, from a write on)",
+         "empty (Redis, before a scheduler's call), full (the store, from a write on),\n"
+         "unit (its job fails until it is given up, and is tried again)",
          NULL, &sweep, 0},
         {"first-call", OPTIONS_U64, "K", "of the sweep", NULL, &settings.first_call, 0},
         {"last-call", OPTIONS_U64, "K", "of the sweep; 0: of the run", NULL, &settings.last_call,
@@ -413,7 +417,8 @@ int main(int argc, char **argv)
         return ERR_EXIT_DONE;
     }
     if (sweep != NULL && !sim_sweep_parse(sweep, &settings.sweep)) {
-        (void)fprintf(stderr, "sim: --sweep is runner, scheduler, answer, away, empty or full\n");
+        (void)fprintf(stderr, "sim: --sweep is runner, scheduler, answer, away, empty, full or "
+                              "unit\n");
         return ERR_EXIT_INPUT;
     }
     sim_thread_seed(0);

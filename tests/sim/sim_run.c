@@ -40,6 +40,8 @@ static struct {
     /* Join tokens: files that outlive their reader. */
     uint8_t tokens[TOKENS_MAX][KEYS_TOKEN_BYTES];
     uint32_t token_count;
+    const struct fiber_process *canceller; /* an operator, who will resume it if alive */
+    bool resumed;
     bool finished;
 } sim;
 
@@ -100,6 +102,7 @@ static enum nero_status serve(struct storage *store, struct queue *queue, struct
         struct served served;
         bool alive = false;
 
+        options.reopen = sim.resumed;
         status = lead_holder(queue, sim.run, &alive, leader, err);
         if (status == NERO_OK && !alive) {
             status = served_open(&served, store, queue, sim.run, &options, NULL, err);
@@ -136,6 +139,8 @@ static void scheduler_main(void *context)
     sim_trace("serve ends: %s", status == NERO_OK ? "finished" : err.message);
     if (status == NERO_OK) {
         sim.finished = true;
+    } else if (status == NERO_CANCELLED && sim.canceller != NULL) {
+        sim.resumed = sim.resumed || sim.canceller->dead;
     } else {
         sim_trace_broken("a scheduler left the run alone: %s", err.message);
     }
@@ -208,6 +213,16 @@ void sim_run_notice(struct fiber_process *process)
             (void)fiber_process_start("kill", wait_and_kill, process);
         }
     }
+}
+
+void sim_run_cancelled(void)
+{
+    sim.canceller = fiber_self();
+}
+
+void sim_run_resume(void)
+{
+    sim.resumed = true;
 }
 
 const char *sim_run_name(void)

@@ -31,5 +31,9 @@ struct sim_run_actor *sim_run_scheduler(uint32_t index);
 struct sim_run_actor *sim_run_any(bool with_schedulers);
 void sim_run_notice(struct fiber_process *process); /* SIGTERM to a runner, and then SIGKILL */
 void sim_run_second_scheduler(void);
+/* From here on a scheduler that finds the run cancelled ends; one that is started after resume, or
+ * after the death of who cancelled, opens it again. */
+void sim_run_cancelled(void);
+void sim_run_resume(void);
 
 #endif

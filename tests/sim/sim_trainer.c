@@ -7,6 +7,7 @@
 
 #include "fiber.h"
 #include "nero/mem.h"
+#include "sim_failing.h"
 
 #define NUMERIC_CLASS "sim-1"
 #define MAGIC "nerosim"
@@ -225,7 +226,6 @@ enum nero_status trainer_advance(struct trainer *trainer, struct trainer_event *
 {
     struct progress *progress = &trainer->progress;
 
-    (void)err;
     *event = (struct trainer_event){.phase = progress->phase,
                                     .epoch = progress->epoch,
                                     .step = progress->cursor,
@@ -234,6 +234,9 @@ enum nero_status trainer_advance(struct trainer *trainer, struct trainer_event *
         fiber_sleep_ns((int64_t)(1 + fiber_draw(fiber_chance(LONG_UNIT_PERCENT) ? LONG_UNIT_MS
                                                                                 : UNIT_MS_MAX)) *
                        1000000);
+        if (sim_failing_unit(&trainer->options.job)) {
+            return err_set(err, NERO_INVALID, 0, "a unit that fails");
+        }
         units_done++;
     }
     link_unit(trainer);
