@@ -323,13 +323,13 @@ static enum nero_status try_matches(const struct trial *trial)
 }
 
 /*
- * By name, for a listing may be what does not hold. That some are left is noted and no more: they
- * are in nobody's way.
+ * By name, for a listing may be what does not hold ("absent": there where conditions do not). That
+ * some are left is noted and no more: they are in nobody's way.
  */
 static bool clean_up(const struct trial *trial)
 {
-    static const char *const names[] = {"once",  "race",  "seen",  ODD_NAME,
-                                        "match", "named", "traits"};
+    static const char *const names[] = {"once",  "race",   "seen",  ODD_NAME,
+                                        "match", "absent", "named", "traits"};
     enum { COUNT = sizeof names / sizeof names[0] };
     char keys[COUNT][KEY_BYTES];
     const char *list[COUNT];

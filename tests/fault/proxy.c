@@ -10,10 +10,12 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "nero/bytes.h"
 #include "nero/mem.h"
+#include "resign.h"
 
 enum {
     MESSAGE_BYTES_MAX = 256 * 1024 * 1024,
@@ -51,6 +53,7 @@ struct proxy {
     int skip;
     int times;
     int fired;
+    int creates; /* under way */
     struct proxy_counts counts;
     struct remembered remembered[REMEMBERED_MAX];
     size_t remembered_count;
@@ -64,7 +67,8 @@ const char *proxy_fault_name(enum proxy_fault fault)
         "garbage",     "long headers",    "key denied",  "keys unnamed", "drop reply",
         "stall reply", "reset headers",   "reset body",  "truncate",     "drip",
         "cut xml",     "wrong etag",      "lie",         "duplicate",    "slow",
-        "stale reads", "stale lists",     "other store"};
+        "stale reads", "stale lists",     "other store", "lie in races", "fold keys",
+        "wrong date"};
 
     return names[fault];
 }
@@ -371,6 +375,23 @@ static void wrong_etag(int fd, struct bytes *answer, size_t head)
     (void)send_all(fd, answer->data, answer->bytes);
 }
 
+/* "Date: Tue, 01 Dec 2026 05:26:40 GMT" becomes that of later. */
+static void shift_date(struct bytes *answer, size_t head)
+{
+    static const char form[] = "%a, %d %b %Y %H:%M:%S";
+    char *date = find_header(answer, head, "Date");
+    struct tm utc = {0};
+    const char *end = date != NULL ? strptime(date + 1, form, &utc) : NULL;
+    char text[64];
+    time_t seconds;
+
+    if (end != NULL) {
+        seconds = timegm(&utc) + PROXY_DATE_AHEAD_MS / 1000;
+        (void)strftime(text, sizeof text, form, gmtime_r(&seconds, &utc));
+        memcpy(date + 1, text, (size_t)(end - date - 1)); /* which is as long */
+    }
+}
+
 /* The faults of an answer. */
 static void answer_badly(const struct proxy *proxy, enum proxy_fault fault, int fd,
                          struct bytes *answer)
@@ -403,12 +424,8 @@ static void answer_badly(const struct proxy *proxy, enum proxy_fault fault, int 
     case PROXY_WRONG_ETAG:
         wrong_etag(fd, answer, head);
         break;
-    case PROXY_LIE:
-        if (memcmp(answer->data, "HTTP/1.1 412", 12) == 0) {
-            answer_text(fd, false, "200 OK\r\nETag: \"d41d8cd98f00b204e9800998ecf8427e\"",
-                        "text/plain", "");
-            break;
-        }
+    case PROXY_WRONG_DATE:
+        shift_date(answer, head);
         (void)send_all(fd, answer->data, answer->bytes);
         break;
     case PROXY_DROP_REPLY:
@@ -417,7 +434,7 @@ static void answer_badly(const struct proxy *proxy, enum proxy_fault fault, int 
         (void)thread_stop_wait_ms(&proxy->stop, SLOW_MS);
         (void)send_all(fd, answer->data, answer->bytes);
         break;
-    default: /* PROXY_NONE, PROXY_DUPLICATE, the stale ones */
+    default: /* PROXY_NONE, PROXY_DUPLICATE, the stale ones, those of the request */
         (void)send_all(fd, answer->data, answer->bytes);
         break;
     }
@@ -454,6 +471,13 @@ static bool applies(enum proxy_fault fault, const struct bytes *request)
     case PROXY_OTHER_STORE:
         return (has_line(request, "PUT ", "") && has_header(request, "If-Match")) ||
                (has_line(request, "POST ", "?uploadId=") && has_header(request, "If-None-Match"));
+    case PROXY_LIE:
+        return (has_line(request, "PUT ", "") || has_line(request, "POST ", "")) &&
+               (has_header(request, "If-Match") || has_header(request, "If-None-Match"));
+    case PROXY_LIE_IN_RACES:
+        return has_line(request, "PUT ", "") && has_header(request, "If-None-Match");
+    case PROXY_FOLD_KEYS:
+        return has_line(request, "PUT ", "") && !has_line(request, "", "?");
     case PROXY_STALE_LISTS:
         return has_line(request, "GET ", "list-type=");
     case PROXY_STALE_READS:
@@ -490,6 +514,40 @@ static void grow_stale(struct proxy *proxy, const struct bytes *request, struct 
     thread_monitor_leave(&proxy->monitor);
 }
 
+/* How many creates are under way, this one coming or going. */
+static int count_creates(struct proxy *proxy, int change)
+{
+    int creates;
+
+    thread_monitor_enter(&proxy->monitor);
+    proxy->creates += change;
+    creates = proxy->creates;
+    thread_monitor_leave(&proxy->monitor);
+    return creates;
+}
+
+/* The faults of a request that is passed on all the same. */
+static bool forward_otherwise(struct proxy *proxy, enum proxy_fault fault, struct bytes *request,
+                              struct bytes *answer)
+{
+    bool done = true;
+
+    if (fault == PROXY_LIE_IN_RACES) { /* they meet here for certain */
+        bool races = count_creates(proxy, 1) > 1;
+
+        (void)thread_stop_wait_ms(&proxy->stop, SLOW_MS);
+        done = (!races || resign(request, RESIGN_UNCONDITIONAL)) && forward(proxy, request, answer);
+        (void)count_creates(proxy, -1);
+        return done;
+    }
+    if (fault == PROXY_LIE) {
+        done = resign(request, RESIGN_UNCONDITIONAL);
+    } else if (fault == PROXY_FOLD_KEYS) {
+        done = resign(request, RESIGN_LOWER_CASE);
+    }
+    return done && forward(proxy, request, answer);
+}
+
 static void count_request(struct proxy *proxy, const struct bytes *request)
 {
     thread_monitor_enter(&proxy->monitor);
@@ -501,7 +559,7 @@ static void count_request(struct proxy *proxy, const struct bytes *request)
 
 /* Serve a request that has been read. */
 static void serve_request(struct proxy *proxy, enum proxy_fault fault, int fd,
-                          const struct bytes *request)
+                          struct bytes *request)
 {
     struct bytes answer;
     bool whole;
@@ -514,7 +572,7 @@ static void serve_request(struct proxy *proxy, enum proxy_fault fault, int fd,
         return;
     }
     bytes_init(&answer, MESSAGE_BYTES_MAX);
-    whole = forward(proxy, request, &answer);
+    whole = forward_otherwise(proxy, fault, request, &answer);
     if (whole && fault == PROXY_DUPLICATE) {
         bytes_clear(&answer);
         whole = forward(proxy, request, &answer);

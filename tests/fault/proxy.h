@@ -36,7 +36,7 @@ enum proxy_fault {
     PROXY_DRIP,          /* a byte every 20 ms */
     PROXY_CUT_XML,       /* XML that ends in its middle, with a Content-Length that fits */
     PROXY_WRONG_ETAG,
-    PROXY_LIE,         /* a 412 becomes a 200 with an ETag: conditions are not kept */
+    PROXY_LIE,         /* the conditions of a put or a completion are left out: it overwrites */
     PROXY_DUPLICATE,   /* delivered twice, answered with the second answer */
     PROXY_SLOW,        /* 50 ms later */
     PROXY_STALE_READS, /* each object as it was at its first read */
@@ -44,8 +44,14 @@ enum proxy_fault {
     PROXY_FAULTS,
     /* no fault: a replace wants its ETag in quotes (and is only said to be done), and an upload
        that is to be completed as a new object is refused */
-    PROXY_OTHER_STORE = PROXY_FAULTS
+    PROXY_OTHER_STORE = PROXY_FAULTS,
+    /* likewise, and bad ones */
+    PROXY_LIE_IN_RACES, /* as PROXY_LIE, to a create while another one is under way */
+    PROXY_FOLD_KEYS,    /* objects are put under their keys in lower case */
+    PROXY_WRONG_DATE    /* answers are of PROXY_DATE_AHEAD_MS later */
 };
+
+enum { PROXY_DATE_AHEAD_MS = 7200000 };
 
 const char *proxy_fault_name(enum proxy_fault fault);
 

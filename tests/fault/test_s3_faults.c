@@ -533,6 +533,22 @@ static void test_s3__every_operation_under_every_fault(void **state)
     assert_int_equal(count_own("task"), threads);
 }
 
+/* How many objects there are, past the proxy; they are removed. */
+static size_t clear(struct bench *bench)
+{
+    struct storage_list list = {0};
+    struct nero_err err;
+    size_t count;
+
+    assert_int_equal(storage_list_page(bench->direct, "", NULL, 100, &list, &err), NERO_OK);
+    count = list.count;
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(storage_remove(bench->direct, list.entries[i].key, &err), NERO_OK);
+    }
+    storage_list_fini(&list);
+    return count;
+}
+
 /* Whoever lies is caught, each by what it lies about; and an outage is no verdict. */
 static void test_storage_probe__catches_every_liar(void **state)
 {
@@ -541,11 +557,12 @@ static void test_storage_probe__catches_every_liar(void **state)
         bool usable;
         const char *why;
     } liars[] = {{PROXY_LIE, true, "If-None-Match is ignored"},
+                 {PROXY_LIE_IN_RACES, true, "of creates at once more than one"},
+                 {PROXY_FOLD_KEYS, false, "a key of all allowed characters"},
                  {PROXY_STALE_READS, false, "a get does not show"},
                  {PROXY_STALE_LISTS, false, "a list does not show"},
                  {PROXY_WRONG_ETAG, false, "the ETag that it tells"}};
     struct bench bench = {.fault = PROXY_FAULTS}; /* for a prefix of its own */
-    struct storage_list list;
     struct storage_probe seen;
     struct nero_err err;
 
@@ -565,12 +582,64 @@ static void test_storage_probe__catches_every_liar(void **state)
         assert_int_equal(seen.usable, liars[i].usable);
         assert_non_null(strstr(seen.why, liars[i].why));
         assert_int_equal(seen.creates_once, liars[i].lie != PROXY_LIE);
+        assert_int_equal(seen.race_has_one,
+                         liars[i].lie != PROXY_LIE && liars[i].lie != PROXY_LIE_IN_RACES);
+        assert_int_equal(seen.keeps_odd_keys, liars[i].lie != PROXY_FOLD_KEYS);
+        /* what is under another name than it was put under cannot be cleared away */
+        assert_int_equal(clear(&bench), liars[i].lie == PROXY_FOLD_KEYS ? 1 : 0);
     }
     proxy_set(bench.proxy, PROXY_503_XML, 0, -1);
     assert_int_equal(storage_probe(bench.store, &seen, &err), NERO_UNAVAILABLE);
-    assert_int_equal(storage_list_page(bench.direct, "", NULL, 10, &list, &err), NERO_OK);
-    assert_int_equal(list.count, 0);
-    storage_list_fini(&list);
+    assert_int_equal(clear(&bench), 0);
+    close_bench(&bench);
+}
+
+/* The liar of these tests does what it is there for: it overwrites, and says so to nobody. */
+static void test_proxy__a_lie_overwrites(void **state)
+{
+    struct bench bench = {.fault = PROXY_FAULTS};
+    struct nero_err err;
+    struct bytes out;
+
+    (void)state;
+    if (libs3) { /* it has no conditions that could be left out */
+        return;
+    }
+    assert_true(open_bench(&bench));
+    bytes_init(&out, 100);
+    assert_int_equal(storage_put(bench.direct, "once", bytes_view_str("first"), &err), NERO_OK);
+    assert_int_equal(storage_put_if_absent(bench.store, "once", bytes_view_str("second"), &err),
+                     NERO_EXISTS);
+    proxy_set(bench.proxy, PROXY_LIE, 0, -1);
+    assert_int_equal(storage_put_if_absent(bench.store, "once", bytes_view_str("second"), &err),
+                     NERO_OK);
+    assert_int_equal(storage_get(bench.direct, "once", &out, NULL, &err), NERO_OK);
+    assert_true(bytes_view_equal(bytes_as_view(&out), bytes_view_str("second")));
+    assert_int_equal(clear(&bench), 1);
+    bytes_fini(&out);
+    close_bench(&bench);
+}
+
+/* A store of another time is told by how much, and is trusted all the same. */
+static void test_storage_probe__tells_the_clock(void **state)
+{
+    enum { OFF_MS_MAX = 60000 };
+    struct bench bench = {.fault = PROXY_FAULTS};
+    struct storage_probe seen;
+    struct nero_err err;
+
+    (void)state;
+    if (libs3) { /* it shows no Date */
+        return;
+    }
+    assert_true(open_bench(&bench));
+    for (int late = 0; late <= 1; late++) {
+        proxy_set(bench.proxy, late ? PROXY_WRONG_DATE : PROXY_NONE, 0, -1);
+        assert_int_equal(storage_probe(bench.store, &seen, &err), NERO_OK);
+        assert_true(seen.trusted && seen.knows_clock);
+        assert_in_range(seen.clock_ahead_ms + OFF_MS_MAX, (int64_t)late * PROXY_DATE_AHEAD_MS,
+                        (int64_t)late * PROXY_DATE_AHEAD_MS + 2 * OFF_MS_MAX);
+    }
     close_bench(&bench);
 }
 
@@ -648,6 +717,8 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_storage_probe__catches_every_liar),
+        cmocka_unit_test(test_proxy__a_lie_overwrites),
+        cmocka_unit_test(test_storage_probe__tells_the_clock),
         cmocka_unit_test(test_storage_probe__tells_other_stores),
         cmocka_unit_test(test_s3__many_are_removed_by_few_requests),
         cmocka_unit_test(test_s3__every_operation_under_every_fault),

@@ -1,7 +1,7 @@
 /*
  * A program run beside a gateway of its own, with the environment that lets s3:// find it, and in
  * NERO_TEST_RGW_CONFIG the configuration that radosgw-admin needs. --lie: behind a proxy that
- * answers every refused condition with success, as some stores do.
+ * leaves out every condition of a write, which then overwrites, as some stores do.
  *
  *   with_rgw [--lie] PROGRAM [ARGUMENT ...]
  */
