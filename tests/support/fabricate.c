@@ -24,6 +24,7 @@ enum {
     SIDE = 8,
     PIXELS = 3 * SIDE * SIDE,
     TRAIN_IMAGES = 60,
+    TRAIN_IMAGES_PAPER = 600, /* its batches have up to 512 */
     TEST_IMAGES = 20,
     BATCH = 16,     /* presets/smoke.bnf */
     FAILED_JOB = 3, /* in the order in which they are made */
@@ -73,11 +74,13 @@ void fabricate_put(const struct fabricate *fabricate, const char *key, enum enve
 
 static void put_dataset(struct fabricate *fabricate)
 {
-    uint8_t images[(TRAIN_IMAGES + TEST_IMAGES) * (1 + PIXELS)];
+    size_t count = fabricate->options.paper ? TRAIN_IMAGES_PAPER : TRAIN_IMAGES;
+    size_t train = count * (1 + PIXELS);
+    size_t all = (count + TEST_IMAGES) * (1 + PIXELS);
+    uint8_t *images = mem_alloc(all);
     struct rng_stream stream = rng_stream(1, RNG_TEST, 0, 0, 0);
-    size_t train = (size_t)TRAIN_IMAGES * (1 + PIXELS);
 
-    for (size_t i = 0; i < sizeof images; i++) {
+    for (size_t i = 0; i < all; i++) {
         size_t at = i % (1 + PIXELS);
 
         images[i] = (uint8_t)(at == 0 ? i / (1 + PIXELS) % CLASS_COUNT : rng_below(&stream, 256));
@@ -85,8 +88,9 @@ static void put_dataset(struct fabricate *fabricate)
     fabricate->dataset = (struct run_dataset){
         .name = "made-up", .channels = 3, .height = SIDE, .width = SIDE, .classes = CLASS_COUNT};
     CHECK(dataset_store_put(fabricate->store, &fabricate->dataset, bytes_view_of(images, train),
-                            bytes_view_of(images + train, sizeof images - train),
-                            &fabricate->dataset_id, err));
+                            bytes_view_of(images + train, all - train), &fabricate->dataset_id,
+                            err));
+    free(images);
 }
 
 static void load_preset(struct fabricate *fabricate)
@@ -98,16 +102,18 @@ static void load_preset(struct fabricate *fabricate)
         lineages,
         generations,
         options->score_test ? "search.score_test=true" : "search.score_test=false",
-        "protocol.train_count=40",
+        options->paper ? "protocol.train_count=580" : "protocol.train_count=40",
         "protocol.control_count=10",
         "protocol.fitness_count=10",
-        options->longer ? "search.rates.train_longer=0.7" : "search.rates.train_longer=0.1"};
+        options->longer ? "search.rates.train_longer=0.7" : "search.rates.train_longer=0.1",
+        options->paper ? "search.warmup_threshold=0.75" : "search.warmup_threshold=0.0"};
 
     (void)snprintf(lineages, sizeof lineages, "search.lineages=%u", options->lineages);
     (void)snprintf(generations, sizeof generations, "search.generations=%u",
                    options->submitted > 0 ? options->submitted : options->generations);
-    CHECK(preset_load(NERO_SOURCE_DIR "/presets/smoke.yaml", overrides,
-                      sizeof overrides / sizeof overrides[0], &fabricate->preset, err));
+    CHECK(preset_load(options->paper ? NERO_SOURCE_DIR "/presets/paper.yaml"
+                                     : NERO_SOURCE_DIR "/presets/smoke.yaml",
+                      overrides, sizeof overrides / sizeof overrides[0], &fabricate->preset, err));
 }
 
 /* The record of a run that is one evaluation. `job` keeps the bytes. */
@@ -186,7 +192,7 @@ static void make_run(struct fabricate *fabricate)
     (void)snprintf(record->name, sizeof record->name, "%s", fabricate->name);
     record->seed = 1;
     record->protocol.dataset = fabricate->dataset_id;
-    CHECK(grammar_parse("smoke.bnf", record->grammar, &fabricate->grammar, err));
+    CHECK(grammar_parse("grammar", record->grammar, &fabricate->grammar, err));
     fabricate->run = (struct evolve_run){.record = record,
                                          .grammar = &fabricate->grammar,
                                          .channels = 3,

@@ -33,6 +33,7 @@ struct fabricate_options {
     bool single;   /* one evaluation instead of a search */
     bool longer;   /* most children train longer, so that others have to train on */
     bool attempts; /* attempt mode */
+    bool paper;    /* paper.yaml instead of smoke.yaml: its grammar, its seed, 4 children */
 };
 
 /* 1 lineage, 3 generations, finished, with a test score. */
