@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Goal: a search on s3:// or s3+libs3:// ends with the outcomes and decisions of one on a file store,
-# whatever is killed, and audits clean. Method: the smoke search in peace on file:// and on the store
-# (with_rgw's gateway), then on the store while runners and the scheduler are killed at random moments
-# (fixed seed) and the run is resumed; then the exports are compared. In attempt mode runners are also
-# stopped for longer than their lease, so that they go on as zombies and fork.
+# whatever is killed, and audits clean. Method: the smoke search, its trainings made long enough (steps of
+# the referee) to be met at work, in peace on file:// and on the store (with_rgw's gateway), then on the
+# store while runners and the scheduler are killed at random moments (fixed seed) and the run is resumed;
+# then the exports are compared, and the stories of the jobs tell of work that was lost. In attempt mode
+# runners are also stopped for longer than their lease, so that they go on as zombies and fork.
 #   with_rgw search_s3.sh SOURCE_DIR BINARY_DIR [SCHEME [MODE]]
 set -euo pipefail
 source=$1
@@ -14,8 +15,9 @@ export NERO_STORE_MODE=${4:-}
 store=$scheme://search/e2e
 forks=$NERO_STORE_MODE
 [ "$scheme" = s3 ] || forks=yes
-size=()
-[ -z "$forks" ] || size=(--set search.generations=4) # room for what is stopped for long
+smoke=("$source/presets/smoke.yaml" --seed 5 --set search.budget=steps:100
+  --set search.budget_cap=steps:200 --backend ref)
+[ -z "$forks" ] || smoke+=(--set search.generations=4) # room for what is stopped for long
 RANDOM=20261124
 
 # ---- in peace, on both ----
@@ -23,9 +25,8 @@ began=$SECONDS
 for run in file store; do
   place=$store
   [ "$run" = store ] || place=file://$work/store
-  nero-sched run "$source/presets/smoke.yaml" --name "$run" --seed 5 --runners 1 --store "$place" \
-    "${size[@]}" \
-    >"$work/$run.out" 2>&1 || fail "the undisturbed run on $place"
+  nero-sched run "${smoke[@]}" --name "$run" --runners 1 --store "$place" \
+    --checkpoint-interval steps:50 >"$work/$run.out" 2>&1 || fail "the undisturbed run on $place"
   export_run "$run" "$place"
   echo "in peace on $run: $((SECONDS - began)) s since the start"
 done
@@ -59,7 +60,7 @@ strike() { # kill a runner, every third time the scheduler
 }
 
 kills=0
-serve run "$source/presets/smoke.yaml" --name storm --seed 5 --runners 2 "${size[@]}"
+serve run "${smoke[@]}" --name storm --runners 2
 for _ in $(seq 200); do
   sleep "0.$((RANDOM % 4 + 1))"
   if ! kill -0 "$sched_pid" 2>/dev/null; then
@@ -67,7 +68,7 @@ for _ in $(seq 200); do
     wait "$sched_pid" || code=$?
     [ "$code" -ne 0 ] || break
     [ "$code" -eq 137 ] || [ "$code" -eq 75 ] || fail "exit code $code"
-    serve resume storm
+    serve resume storm --backend ref
   elif [ "$kills" -lt 9 ]; then
     strike
   fi
@@ -82,6 +83,19 @@ echo "$kills kills, equal outcomes and decisions: $((SECONDS - began)) s since t
 started=$SECONDS
 nero-sched resume storm --store "$store" >"$work/again.out" 2>&1 || fail "resume of an ended run"
 [ $((SECONDS - started)) -lt 15 ] || fail "resume of an ended run took $((SECONDS - started)) s"
+
+# ---- the story of each job ----
+# From the store alone; the attempts that ended without a word are those that were killed at work.
+nero-sched export storm --store "$store" --csv "$work/jobs.csv" >>"$work/export.out" 2>&1 || fail "export"
+lost=0
+while read -r job; do
+  nero-sched explain "$job" --run storm --store "$store" --json >"$work/story.out" ||
+    fail "the story of $job"
+  lost=$((lost + $(sed -E 's/.*"totals":\{"attempts":[0-9]+,"preempted":[0-9]+,"lost":([0-9]+).*/\1/' \
+    "$work/story.out")))
+done < <(awk -F, 'NR > 1 && $(NF - 3) != "" { print $11 }' "$work/jobs.csv")
+[ "$lost" -gt 0 ] || fail "nobody was killed at work"
+echo "$lost attempts were lost"
 
 # ---- audit ----
 nero-sched audit "$store" --root-key "$work/data/nero/keys/root.key.pub" >"$work/audit.out" ||

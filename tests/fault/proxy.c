@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +21,7 @@
 enum {
     MESSAGE_BYTES_MAX = 256 * 1024 * 1024,
     CHUNK_BYTES = 64 * 1024,
-    CONNECTIONS_MAX = 4096,
+    CONNECTIONS_MAX = 1024, /* at once */
     DRIP_MS = 20,
     SLOW_MS = 50,
     REMEMBERED_MAX = 256,
@@ -31,6 +32,7 @@ struct connection {
     struct proxy *proxy;
     struct thread thread;
     int fd;
+    _Atomic bool ended; /* its thread is about to */
 };
 
 /* The first answer to a request, for stores that go on giving it. */
@@ -632,6 +634,22 @@ static void serve(void *context)
     }
     bytes_fini(&request);
     (void)close(connection->fd);
+    atomic_store(&connection->ended, true);
+}
+
+/* The place of one that has ended, or a new one. */
+static struct connection *find_place(struct proxy *proxy)
+{
+    for (size_t i = 0; i < proxy->connection_count; i++) {
+        if (atomic_load(&proxy->connections[i].ended)) {
+            thread_join(&proxy->connections[i].thread);
+            return &proxy->connections[i];
+        }
+    }
+    if (proxy->connection_count == CONNECTIONS_MAX) {
+        die("proxy: too many connections");
+    }
+    return &proxy->connections[proxy->connection_count++];
 }
 
 static void accept_all(void *context)
@@ -642,19 +660,19 @@ static void accept_all(void *context)
     struct nero_err err;
 
     while (poll(waits, 2, -1) >= 0 && waits[1].revents == 0) {
-        struct connection *connection = &proxy->connections[proxy->connection_count];
         int fd = accept4(proxy->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+        struct connection *connection;
 
         if (fd < 0) {
             continue;
         }
+        connection = find_place(proxy);
         *connection = (struct connection){.proxy = proxy, .fd = fd};
         thread_monitor_enter(&proxy->monitor);
         proxy->counts.connections++;
         thread_monitor_leave(&proxy->monitor);
-        if (++proxy->connection_count == CONNECTIONS_MAX ||
-            thread_start(&connection->thread, "proxy", serve, connection, &err) != NERO_OK) {
-            die("proxy: too many connections");
+        if (thread_start(&connection->thread, "proxy", serve, connection, &err) != NERO_OK) {
+            die("proxy: no thread");
         }
     }
 }
