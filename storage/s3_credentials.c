@@ -164,6 +164,7 @@ static enum nero_status create_http(struct s3_credentials_source *source, int64_
 
     options.request_ms = request_ms > 0 ? request_ms : 2000;
     options.connect_ms = options.request_ms;
+    options.no_proxy = true; /* which would learn our keys, or have none of its own to give */
     return s3_http_create(&options, &source->http, err);
 }
 

@@ -386,7 +386,7 @@ static int64_t deadline_ms(const struct s3_http *http, const struct s3_http_requ
     uint64_t bytes = request->body.bytes;
 
     if (request->into != NULL) {
-        bytes += request->into->bytes;
+        bytes += request->into->room != NULL ? request->into->bytes : request->into->timed_bytes;
     } else if (request->body_bytes_max > 0) {
         bytes += request->body_bytes_max;
     }
@@ -444,6 +444,9 @@ static CURLcode set_options(struct s3_http *http, struct exchange *exchange)
     (void)curl_easy_setopt(easy, CURLOPT_HEADERDATA, exchange);
     (void)curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     (void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, exchange);
+    if (options->no_proxy && curl_easy_setopt(easy, CURLOPT_PROXY, "") != CURLE_OK) {
+        return CURLE_OUT_OF_MEMORY;
+    }
     if (http->ca_bundle != NULL &&
         curl_easy_setopt(easy, CURLOPT_CAINFO, http->ca_bundle) != CURLE_OK) {
         return CURLE_OUT_OF_MEMORY;

@@ -28,6 +28,7 @@ struct s3_http_options {
     int64_t request_ms;            /* a whole request, besides the time that its bytes may take */
     uint64_t bytes_per_second_min; /* what request_ms is extended by, for large bodies */
     const char *ca_bundle;         /* file of roots; NULL: the system's. Copied */
+    bool no_proxy;                 /* whatever http_proxy says: the server is this machine's own */
 };
 
 /* 5 s, 20 s, 30 s, 256 KiB/s, the system's roots. */
@@ -47,6 +48,7 @@ struct s3_http_into {
     uint8_t *room;
     struct bytes *out;
     uint64_t bytes;
+    uint64_t timed_bytes; /* of `out`: what the deadline has time for, whatever it may hold */
 };
 
 struct s3_http_request {

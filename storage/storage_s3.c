@@ -274,7 +274,8 @@ static enum nero_status get_first(struct storage_s3 *s3, const char *name, uint6
                                   struct nero_err *err)
 {
     uint64_t asked = wanted < s3->options.part_bytes ? wanted : s3->options.part_bytes;
-    struct s3_http_into into = {.out = out, .bytes = out->bytes_max - out->bytes};
+    struct s3_http_into into = {
+        .out = out, .bytes = out->bytes_max - out->bytes, .timed_bytes = asked};
     char range[STORAGE_S3_RANGE_BYTES];
     struct s3_call call = {
         .method = "GET", .key = name, .headers = {{"range", range}}, .into = &into};

@@ -23,6 +23,7 @@ enum {
     CHUNK_BYTES = 64 * 1024,
     CONNECTIONS_MAX = 1024, /* at once */
     DRIP_MS = 20,
+    TRICKLE_BYTES = 100,
     SLOW_MS = 50,
     REMEMBERED_MAX = 256,
     LONG_HEADERS = 4000
@@ -337,10 +338,12 @@ static void answer_alone(const struct proxy *proxy, enum proxy_fault fault, int 
     }
 }
 
-static void drip(const struct proxy *proxy, int fd, const struct bytes *answer)
+static void drip(const struct proxy *proxy, int fd, const struct bytes *answer, size_t drop)
 {
-    for (size_t i = 0; i < answer->bytes; i++) {
-        if (!send_all(fd, answer->data + i, 1) || thread_stop_wait_ms(&proxy->stop, DRIP_MS)) {
+    for (size_t i = 0; i < answer->bytes; i += drop) {
+        size_t bytes = answer->bytes - i < drop ? answer->bytes - i : drop;
+
+        if (!send_all(fd, answer->data + i, bytes) || thread_stop_wait_ms(&proxy->stop, DRIP_MS)) {
             return;
         }
     }
@@ -418,7 +421,8 @@ static void answer_badly(const struct proxy *proxy, enum proxy_fault fault, int 
         }
         break;
     case PROXY_DRIP:
-        drip(proxy, fd, answer);
+    case PROXY_TRICKLE:
+        drip(proxy, fd, answer, fault == PROXY_DRIP ? 1 : TRICKLE_BYTES);
         break;
     case PROXY_CUT_XML:
         cut_xml(fd, answer, head);

@@ -48,7 +48,8 @@ enum proxy_fault {
     /* likewise, and bad ones */
     PROXY_LIE_IN_RACES, /* as PROXY_LIE, to a create while another one is under way */
     PROXY_FOLD_KEYS,    /* objects are put under their keys in lower case */
-    PROXY_WRONG_DATE    /* answers are of PROXY_DATE_AHEAD_MS later */
+    PROXY_WRONG_DATE,   /* answers are of PROXY_DATE_AHEAD_MS later */
+    PROXY_TRICKLE       /* 100 bytes every 20 ms */
 };
 
 enum { PROXY_DATE_AHEAD_MS = 7200000 };

@@ -191,6 +191,38 @@ static void test_s3__a_stalled_transfer_ends(void **state)
     }
 }
 
+/*
+ * A server that is fast enough not to stall, and too slow for its bytes, is given up when their
+ * time is up, however much its caller has room for.
+ */
+static void test_s3__a_drip_above_the_stall_ends(void **state)
+{
+    static const uint8_t body[32 * 1024]; /* 6 s of it */
+    struct storage_s3_options options = storage_s3_defaults();
+    struct proxy *proxy = proxy_start(gateway.port);
+    struct storage *store = NULL;
+    struct bytes out;
+    int64_t start_ns;
+
+    (void)state;
+    options.client.http.request_ms = 1000;
+    set_endpoint("http", "127.0.0.1", proxy_port(proxy));
+    assert_int_equal(storage_s3_open_with("s3://trust/x", &options, true, &store, &err), NERO_OK);
+    assert_int_equal(storage_put(store, "k", bytes_view_of(body, sizeof body), &err), NERO_OK);
+    bytes_init(&out, (size_t)1 << 30);
+    proxy_set(proxy, PROXY_TRICKLE, 0, -1);
+    start_ns = clock_mono_ns(clock_system());
+    assert_int_equal(storage_get_range(store, "k", 0, sizeof body, &out, NULL, &err), NERO_TIMEOUT);
+    assert_true(clock_seconds_since(clock_system(), start_ns) < 4);
+    assert_int_equal(out.bytes, 0);
+    proxy_set(proxy, PROXY_NONE, 0, 0);
+    assert_int_equal(storage_get(store, "k", &out, NULL, &err), NERO_OK);
+    assert_int_equal(out.bytes, sizeof body);
+    storage_close(store);
+    proxy_stop(proxy);
+    bytes_fini(&out);
+}
+
 /* The text of an element of the token service's answer. */
 static bool copy_element(const char *text, const char *name, char out[TOKEN_BYTES])
 {
@@ -462,6 +494,7 @@ int main(void)
         cmocka_unit_test_setup(test_s3__unsigned_bodies_need_tls, reset),
         cmocka_unit_test_setup(test_s3__connections_are_kept, reset),
         cmocka_unit_test_setup(test_s3__a_stalled_transfer_ends, reset),
+        cmocka_unit_test_setup(test_s3__a_drip_above_the_stall_ends, reset),
         cmocka_unit_test_setup(test_s3__a_gateway_of_another_time, reset),
     };
 

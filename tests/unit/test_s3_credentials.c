@@ -266,6 +266,24 @@ static void test_s3_credentials__container(void **state)
     s3_credentials_destroy(source);
 }
 
+/* A proxy is for the way out: the services are asked directly, and it learns nothing. */
+static void test_s3_credentials__services_are_asked_without_a_proxy(void **state)
+{
+    struct s3_credentials_source *source;
+
+    (void)state;
+    assert_int_equal(setenv("http_proxy", "http://127.0.0.1:1", 1), 0);
+    source = create_good();
+    assert_key(source, "AK1");
+    s3_credentials_destroy(source);
+    set("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/container");
+    set("AWS_CONTAINER_AUTHORIZATION_TOKEN", "container-token");
+    source = create_good();
+    assert_key(source, "AK2");
+    s3_credentials_destroy(source);
+    assert_int_equal(unsetenv("http_proxy"), 0);
+}
+
 static void test_s3_credentials__instance_renews_before_expiry(void **state)
 {
     struct s3_credentials_source *source = create_good();
@@ -440,6 +458,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_s3_credentials__the_environment_is_first, reset),
         cmocka_unit_test_setup(test_s3_credentials__container, reset),
+        cmocka_unit_test_setup(test_s3_credentials__services_are_asked_without_a_proxy, reset),
         cmocka_unit_test_setup(test_s3_credentials__instance_renews_before_expiry, reset),
         cmocka_unit_test_setup(test_s3_credentials__a_mere_no_is_doubted_now_and_then, reset),
         cmocka_unit_test_setup(test_s3_credentials__a_rotated_file, reset),
