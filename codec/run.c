@@ -197,7 +197,7 @@ static void verdict_fields(struct record *r, struct run_verdict *verdict)
     record_bool(r, "replaces_matched", &verdict->replaces_matched);
     record_bool(r, "misses_matched", &verdict->misses_matched);
     record_bool(r, "creates_parts", &verdict->creates_parts);
-    record_u32(r, "match_form", &verdict->match_form, 0, 2);
+    record_u32(r, "match_form", &verdict->match_form, 0, 3);
     record_i64(r, "clock_ahead_ms", &verdict->clock_ahead_ms, INT64_MIN, INT64_MAX);
     record_text(r, "why", verdict->why, sizeof verdict->why);
     record_leave(r);
@@ -205,7 +205,7 @@ static void verdict_fields(struct record *r, struct run_verdict *verdict)
 
 void run_epoch_fields(struct record *r, struct run_epoch *epoch)
 {
-    record_open(r, 2, 8);
+    record_open(r, 3, 8);
     layout_run_field(r, epoch->run);
     record_u64(r, "number", &epoch->number, 0, FIELDS_NUMBER_MAX);
     record_u64(r, "nonce", &epoch->nonce, 0, UINT64_MAX);

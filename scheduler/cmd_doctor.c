@@ -43,12 +43,12 @@ static void add_row(struct doctor_part *part, const char *name, const char *text
         (struct doctor_row){.name = name, .text = text, .holds = holds, .decides = decides};
 }
 
-static void add_clock(struct doctor_part *part)
+static void add_clock(struct doctor_part *part, bool decides)
 {
     add_row(part, "clock", "its clock agrees with ours to a minute",
             part->clock_ahead_ms <= DOCTOR_CLOCK_OFF_MAX_MS &&
                 part->clock_ahead_ms >= -DOCTOR_CLOCK_OFF_MAX_MS,
-            true);
+            decides);
     part->knows_clock = true;
 }
 
@@ -91,7 +91,7 @@ static void look_at_store(const char *url, struct doctor_part *part)
         }
         if (seen.knows_clock) {
             part->clock_ahead_ms = seen.clock_ahead_ms;
-            add_clock(part);
+            add_clock(part, false); /* the signer corrects itself by it */
         }
     }
     storage_close(store);
@@ -119,7 +119,7 @@ static void look_at_redis(const char *url, struct doctor_part *part)
         add_row(part, "append_only", "it keeps the queue over a restart (else: submitted anew)",
                 server.append_only, false);
         part->clock_ahead_ms = server.clock_ahead_ms;
-        add_clock(part);
+        add_clock(part, true);
     }
     queue_close(queue);
     part->seconds = clock_seconds_since(clock, start_ns);

@@ -539,6 +539,7 @@ static int run(struct evaluate *evaluate, const char *genotype, const char *pres
         code = run_session_unready(PROGRAM, &err);
     } else if (cli_open_store(evaluate->url, true, &evaluate->store, &err) != NERO_OK ||
                cli_store_mode(evaluate->store, evaluate->session.store_mode, &err) != NERO_OK ||
+               cli_trust_store(evaluate->store, evaluate->session.skip_probe, &err) != NERO_OK ||
                cmd_run_prepare(evaluate->store, preset_path, sets, name, true, evaluate->base_seed,
                                &preset, &dataset, &err) != NERO_OK) {
         code = run_session_unready(PROGRAM, &err);

@@ -50,28 +50,44 @@ static enum nero_status try_pins(struct storage_s3 *s3, const char *key, bool *p
     return status;
 }
 
-/* The first form in which the right ETag replaces; the object at `key` is there. */
-static enum nero_status try_forms(struct storage_s3 *s3, const char *key,
-                                  enum storage_match_form *form, struct nero_err *err)
+/* Whether the right ETag replaces in this form; the object at `key` is there. */
+static enum nero_status try_form(struct storage_s3 *s3, const char *key, const char *body,
+                                 enum storage_match_form form, bool *replaces, struct nero_err *err)
 {
-    static const enum storage_match_form forms[] = {STORAGE_MATCH_BARE, STORAGE_MATCH_QUOTED};
     char name[STORAGE_S3_NAME_BYTES];
     struct storage_info info;
     enum nero_status status;
 
     storage_s3_name(s3, key, name);
     status = storage_s3_look(s3, name, &info, err);
-    for (size_t i = 0; i < 2 && status == NERO_OK; i++) {
-        status =
-            storage_s3_put_matching(s3, key, bytes_view_str("matched"), info.etag, forms[i], err);
-        if (status == NERO_OK) {
-            *form = forms[i];
-            atomic_store(&s3->match, (int)forms[i]);
-            return NERO_OK;
-        }
-        status = err_is_retryable(status) ? status : NERO_OK; /* a refusal of any kind */
+    if (status != NERO_OK) {
+        return status;
     }
-    return status;
+    status = storage_s3_put_matching(s3, key, bytes_view_str(body), info.etag, form, err);
+    *replaces = status == NERO_OK;
+    return err_is_retryable(status) ? status : NERO_OK; /* a refusal of any kind */
+}
+
+/* Both, and which of them later replaces try first. */
+static enum nero_status try_forms(struct storage_s3 *s3, const char *key,
+                                  enum storage_match_form *forms, struct nero_err *err)
+{
+    bool bare = false;
+    bool quoted = false;
+    enum nero_status status = try_form(s3, key, "bare", STORAGE_MATCH_BARE, &bare, err);
+
+    if (status == NERO_OK) {
+        status = try_form(s3, key, "quoted", STORAGE_MATCH_QUOTED, &quoted, err);
+    }
+    if (status != NERO_OK) {
+        return status;
+    }
+    *forms = bare && quoted ? STORAGE_MATCH_EITHER
+             : bare         ? STORAGE_MATCH_BARE
+             : quoted       ? STORAGE_MATCH_QUOTED
+                            : STORAGE_MATCH_NONE;
+    atomic_store(&s3->match, (int)(quoted && !bare ? STORAGE_MATCH_QUOTED : STORAGE_MATCH_BARE));
+    return NERO_OK;
 }
 
 /* Complete an upload over the object at `key` as if it were new, which must be refused. */

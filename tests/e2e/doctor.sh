@@ -52,6 +52,9 @@ if [ "$mode" = lie ]; then
   expect 1 '"holds":false' '"creates_once":false' '"why"' -- "${doctor[@]}" --json
   expect 2 "cannot be trusted" "If-None-Match is ignored" -- "${run[@]}"
   expect 2 "cannot be trusted" -- nero-sched resume probed --store "$store"
+  nero-sched genotype new --preset "$source/presets/smoke.yaml" --seed 3 >"$work/genotype"
+  expect 2 "cannot be trusted" -- nero-sched evaluate "$work/genotype" \
+    --preset "$source/presets/smoke.yaml" --seeds 1 --store "$store"
   start_redis good
   expect 2 "cannot be trusted" -- nero-sched serve --until-idle --store "$store" \
     --redis "unix://$work/good.sock"
@@ -76,6 +79,10 @@ expect 3 "connect to Redis" "holds  a second create" -- \
 AWS_SECRET_ACCESS_KEY=wrong expect 1 "403 AccessDenied" -- "${doctor[@]}"
 expect 0 "holds  a second create" -- nero-sched doctor --store "file://$work/files"
 AWS_ENDPOINT_URL_S3=http://127.0.0.1:1 expect 3 "127.0.0.1 port 1" -- "${doctor[@]}"
+# Two hours off: the signer corrects itself by the first refusal, so this is told and no more.
+# shellcheck disable=SC2016
+expect 0 "lacks  its clock agrees" "holds  of 16 creates" -- env FAKETIME=-2h \
+  FAKETIME_DONT_FAKE_MONOTONIC=1 LD_PRELOAD='/usr/$LIB/faketime/libfaketime.so.1' "${doctor[@]}"
 expect 0 "generation" -- "${run[@]}"
 expect 0 "trusted=1" -- grep -rh "store.verdict" "$work/data" "$work/state" "$work/cache"
 expect 0 "by the run key: good" '"verdict"' '"trusted":true' '"match_form":1' -- \

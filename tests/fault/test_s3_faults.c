@@ -587,6 +587,9 @@ static void test_storage_probe__catches_every_liar(void **state)
         assert_int_equal(seen.keeps_odd_keys, liars[i].lie != PROXY_FOLD_KEYS);
         /* what is under another name than it was put under cannot be cleared away */
         assert_int_equal(clear(&bench), liars[i].lie == PROXY_FOLD_KEYS ? 1 : 0);
+        if (liars[i].lie == PROXY_LIE) { /* nothing is refused there, in whatever form */
+            assert_int_equal(seen.traits.match_form, STORAGE_MATCH_EITHER);
+        }
     }
     proxy_set(bench.proxy, PROXY_503_XML, 0, -1);
     assert_int_equal(storage_probe(bench.store, &seen, &err), NERO_UNAVAILABLE);

@@ -615,7 +615,7 @@ static enum nero_status make_epoch(struct bytes *out, struct nero_err *err)
                                                 .lists_writes = true,
                                                 .keeps_odd_keys = true,
                                                 .names_content = true,
-                                                .match_form = 2,
+                                                .match_form = 3,
                                                 .clock_ahead_ms = -1500,
                                                 .why = "a second create succeeds"}};
 

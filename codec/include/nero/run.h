@@ -142,7 +142,7 @@ struct run_verdict {
     bool replaces_matched;
     bool misses_matched;
     bool creates_parts;
-    uint32_t match_form;    /* of If-Match: 0 none, or not tried; 1 bare; 2 quoted */
+    uint32_t match_form;    /* of If-Match: 0 none, or not tried; 1 bare; 2 quoted; 3 both */
     int64_t clock_ahead_ms; /* the store's against the scheduler's; 0 where it has none */
     char why[256];          /* the first of what is wanted that does not hold, or "" */
 };

@@ -60,8 +60,13 @@ enum storage_capability {
     STORAGE_CAN_MULTIPART = 4 /* large objects in parallel parts */
 };
 
-/* The form in which a store wants the ETag of a conditional replace. */
-enum storage_match_form { STORAGE_MATCH_NONE, STORAGE_MATCH_BARE, STORAGE_MATCH_QUOTED };
+/* The forms in which a store takes the ETag of a conditional replace: bits. */
+enum storage_match_form {
+    STORAGE_MATCH_NONE,
+    STORAGE_MATCH_BARE = 1,
+    STORAGE_MATCH_QUOTED = 2,
+    STORAGE_MATCH_EITHER = STORAGE_MATCH_BARE | STORAGE_MATCH_QUOTED
+};
 
 /* What stores of one kind do differently. Each is what was seen (storage_probe.h). */
 struct storage_traits {
