@@ -170,18 +170,26 @@ static void test_connect__insert_renumbers(void **state)
 static void test_connect__erase_renumbers(void **state)
 {
     static const struct {
+        const struct run_module *rules;
         const char *before;
         uint32_t removed;
         const char *after;
     } table[] = {
-        {"-1;0;1", 1, "-1;0"},             /* the next one reads what stood before */
-        {"-1;0;0,1", 1, "-1;0"},           /* duplicates merge */
-        {"-1;0;1;1,2", 1, "-1;0;1"},       /* later ones forget it */
-        {"-1;0;1;0,1,2", 2, "-1;0;0,1"},   /* in the next one 2 becomes 1 */
-        {"-1;0;-1,1;0,2", 0, "-1;-1,0;1"}, /* new first unit; 0 is forgotten */
-        {"-1;0;1", 2, "-1;0"},             /* the last one leaves nothing behind (Fast-DENSER 5) */
-        {"-1", 0, ""},
-        {"-1;-1;-1;2", 1, "-1;-1;1"},
+        {&skip, "-1;0;1", 1, "-1;0"},             /* the next one reads what stood before */
+        {&skip, "-1;0;0,1", 1, "-1;0"},           /* duplicates merge */
+        {&skip, "-1;0;1;1,2", 1, "-1;0;1"},       /* later ones forget it */
+        {&skip, "-1;0;1;0,1,2", 2, "-1;0;0,1"},   /* in the next one 2 becomes 1 */
+        {&skip, "-1;0;-1,1;0,2", 0, "-1;-1,0;1"}, /* new first unit; 0 is forgotten */
+        {&skip, "-1;0;1", 2, "-1;0"}, /* the last one leaves nothing behind (Fast-DENSER 5) */
+        {&skip, "-1", 0, ""},
+        {&skip, "-1;-1;-1;2", 1, "-1;-1;1"},
+        /* Legacy: everybody goes on reading the one before. */
+        {&legacy, "-1;0;1", 1, "-1;0"},
+        {&legacy, "-1;0;0,1;1,2", 1, "-1;0;1"},
+        {&legacy, "-1;0;-1,1;0,2", 0, "-1;-1,0;1"},
+        {&legacy, "-1;0;-1,0,1;0,1,2;1,2,3", 2, "-1;0;0,1;1,2"},
+        {&legacy, "-1;0;0,1", 2, "-1;0"},
+        {&legacy, "-1", 0, ""},
     };
     struct rng_stream stream = stream_of(5);
 
@@ -189,8 +197,11 @@ static void test_connect__erase_renumbers(void **state)
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         struct genotype_module module = module_of(table[i].before);
 
-        connect_erase(&skip, &module, table[i].removed, &stream);
+        connect_erase(table[i].rules, &module, table[i].removed, &stream);
         expect(&module, table[i].after);
+        for (uint32_t u = 0; u < module.unit_count; u++) {
+            assert_true(connect_is_valid(table[i].rules, &module.units[u], u));
+        }
         free(module.units);
     }
 }
@@ -203,7 +214,7 @@ static void test_connect__erase_refills_an_empty_unit(void **state)
     long chosen[3] = {0};
 
     (void)state;
-    for (int n = 0; n < 30000; n++) {
+    for (int n = 0; n < 100000; n++) {
         struct genotype_module module = module_of("-1;0;1;1");
 
         connect_erase(&skip, &module, 1, &stream);
@@ -221,7 +232,7 @@ static void test_connect__repair_reaches_every_reader(void **state)
     long chosen[5] = {0};
 
     (void)state;
-    for (int n = 0; n < 50000; n++) {
+    for (int n = 0; n < 100000; n++) {
         struct genotype_module module = module_of("-1;-1;1;2;3;4;5;6");
         struct genotype_unit before;
         uint32_t reader;

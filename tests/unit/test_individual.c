@@ -73,7 +73,7 @@ static void test_individual__random_draws_have_their_distribution(void **state)
 
     (void)state;
     evolve_fixture_open(&fixture, "paper.yaml", 6);
-    for (uint32_t i = 0; i < 10000; i++) {
+    for (uint32_t i = 0; i < 100000; i++) {
         struct genotype genotype;
         struct phenotype phenotype;
         struct nero_err err = {0};

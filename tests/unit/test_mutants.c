@@ -1,7 +1,8 @@
 /*
  * Goal: no mutant ever breaks a rule, and every operator goes on giving the bytes that it gave when
- * the first run was stored (specs/evolution.md c, d). Method: chains of mutants of mutants, each
- * checked whole by rules written out here; golden files, one an operator.
+ * the first run was stored (specs/evolution.md c, d). Method: chains of mutants of mutants, from
+ * random individuals and from the shipped seed, each checked whole by rules written out here;
+ * golden files, one an operator.
  *   test_mutants [MUTANTS | --write]   10^5 by default; --write makes the golden files anew
  */
 #include <setjmp.h>
@@ -16,7 +17,7 @@
 
 #include "tests/support/evolve_run.h"
 
-enum { TEXT_MAX = 64 * 1024, OPERATORS = GENERATION_TRAIN_LONGER_AT_CAP };
+enum { TEXT_MAX = 64 * 1024, TEXT_EVERY = 7, OPERATORS = GENERATION_TRAIN_LONGER_AT_CAP };
 
 static uint32_t mutants = 100000;
 
@@ -65,42 +66,78 @@ static void check_modules(const struct run_search *search, const struct genotype
     }
 }
 
+/* The forms of one individual. */
+struct forms {
+    struct bytes encoded;
+    struct bytes again; /* what was read from a form, encoded */
+    struct bytes text;
+};
+
 /* Valid connections, sizes within bounds, no dead ends, decodable, and the same after storing. */
 static void check_whole(const struct evolve_fixture *fixture, const struct genotype *genotype,
-                        struct bytes *one, struct bytes *two)
+                        struct forms *forms)
 {
     struct phenotype phenotype;
     struct genotype again;
     struct nero_err err = {0};
 
     check_modules(&fixture->preset.record.search, genotype);
-    bytes_clear(one);
-    bytes_clear(two);
+    bytes_clear(&forms->encoded);
+    bytes_clear(&forms->again);
     if (evolve_decode(&fixture->run, genotype, &phenotype, &err) != NERO_OK) {
         fail_msg("%s", err.message);
     }
     phenotype_fini(&phenotype);
-    assert_int_equal(genotype_encode(genotype, one, &err), NERO_OK);
-    assert_int_equal(genotype_decode(bytes_as_view(one), &again, &err), NERO_OK);
-    assert_int_equal(genotype_encode(&again, two, &err), NERO_OK);
-    assert_true(bytes_view_equal(bytes_as_view(one), bytes_as_view(two)));
+    assert_int_equal(genotype_encode(genotype, &forms->encoded, &err), NERO_OK);
+    assert_int_equal(genotype_decode(bytes_as_view(&forms->encoded), &again, &err), NERO_OK);
+    assert_int_equal(genotype_encode(&again, &forms->again, &err), NERO_OK);
+    assert_true(bytes_view_equal(bytes_as_view(&forms->encoded), bytes_as_view(&forms->again)));
     genotype_fini(&again);
 }
 
-/* Mutants of mutants, 200 deep, each checked whole. */
-static void walk(const char *preset, uint32_t steps)
+/* What is written as text is read as the same individual. After check_whole. */
+static void check_text(const struct genotype *genotype, struct forms *forms)
 {
-    struct evolve_fixture fixture;
-    struct genotype current;
-    struct bytes one;
-    struct bytes two;
+    struct genotype again;
     struct nero_err err = {0};
+
+    bytes_clear(&forms->text);
+    bytes_clear(&forms->again);
+    assert_int_equal(genotype_print_text(genotype, &forms->text, &err), NERO_OK);
+    if (genotype_parse_text("printed", bytes_as_view(&forms->text), &again, &err) != NERO_OK) {
+        fail_msg("%s", err.message);
+    }
+    assert_int_equal(genotype_encode(&again, &forms->again, &err), NERO_OK);
+    assert_true(bytes_view_equal(bytes_as_view(&forms->encoded), bytes_as_view(&forms->again)));
+    genotype_fini(&again);
+}
+
+/* The first of a chain. */
+static void begin(const struct evolve_fixture *fixture, uint32_t chain, struct genotype *out)
+{
+    struct bytes_view seed = fixture->preset.record.search.seed_genotype;
+    struct nero_err err = {0};
+
+    if (seed.bytes > 0) {
+        assert_int_equal(genotype_decode(seed, out, &err), NERO_OK);
+    } else {
+        assert_int_equal(evolve_random(&fixture->run, 0, chain, 0, out, &err), NERO_OK);
+    }
+}
+
+/* Mutants of mutants, 200 deep, each checked whole. Every operator fires: a module without
+ * look-back has no connection to add or remove. */
+static void walk(struct evolve_fixture *fixture, uint32_t steps)
+{
+    long fired[OPERATORS + 1] = {0};
+    struct genotype current;
+    struct forms forms;
     bool alive = false;
 
-    evolve_fixture_open(&fixture, preset, 77);
-    fixture.preset.record.search.rates.train_longer = 0.0;
-    bytes_init(&one, GENOTYPE_BYTES_MAX);
-    bytes_init(&two, GENOTYPE_BYTES_MAX);
+    fixture->preset.record.search.rates.train_longer = 0.0;
+    bytes_init(&forms.encoded, GENOTYPE_BYTES_MAX);
+    bytes_init(&forms.again, GENOTYPE_BYTES_MAX);
+    bytes_init(&forms.text, TEXT_MAX);
     for (uint32_t t = 0; t < steps; t++) {
         struct mutant mutant;
 
@@ -108,27 +145,71 @@ static void walk(const char *preset, uint32_t steps)
             if (alive) {
                 genotype_fini(&current);
             }
-            assert_int_equal(evolve_random(&fixture.run, 0, t / 200, 0, &current, &err), NERO_OK);
+            begin(fixture, t / 200, &current);
             alive = true;
         }
-        mutant_make(&fixture, &current, 8, t, &mutant);
-        check_whole(&fixture, &mutant.genotype, &one, &two);
+        mutant_make(fixture, &current, 8, t, &mutant);
+        check_whole(fixture, &mutant.genotype, &forms);
+        if (t % TEXT_EVERY == 0) {
+            check_text(&mutant.genotype, &forms);
+        }
+        for (uint32_t i = 0; i < mutant.event_count; i++) {
+            fired[mutant.events[i].op]++;
+        }
         genotype_fini(&current);
         current = mutant.genotype;
         free(mutant.events);
     }
     genotype_fini(&current);
-    bytes_fini(&one);
-    bytes_fini(&two);
-    evolve_fixture_close(&fixture);
+    bytes_fini(&forms.encoded);
+    bytes_fini(&forms.again);
+    bytes_fini(&forms.text);
+    for (int op = GENERATION_ADD_UNIT; op <= GENERATION_REMOVE_CONNECTION; op++) {
+        assert_true(fired[op] > 0);
+    }
+    assert_true(fired[GENERATION_MUTATE_RULE] > 0 && fired[GENERATION_MUTATE_INT] > 0);
 }
 
 static void test_mutants__break_no_rule(void **state)
 {
+    static const char *const presets[] = {"smoke.yaml", "demo.yaml", "paper.yaml"};
+    static const uint32_t eighths[] = {3, 2, 1};
+
     (void)state;
-    walk("smoke.yaml", mutants / 2);
-    walk("demo.yaml", mutants / 8 * 3);
-    walk("paper.yaml", mutants / 8);
+    for (size_t i = 0; i < sizeof presets / sizeof presets[0]; i++) {
+        struct evolve_fixture fixture;
+
+        evolve_fixture_open(&fixture, presets[i], 77);
+        fixture.preset.record.search.seed_genotype = bytes_view_of(NULL, 0);
+        walk(&fixture, mutants / 8 * eighths[i]);
+        evolve_fixture_close(&fixture);
+    }
+}
+
+/* Connectivity as it was before: the unit before is always read, and two more may be. */
+static void test_mutants__break_no_rule_in_legacy_mode(void **state)
+{
+    struct evolve_fixture fixture;
+
+    (void)state;
+    evolve_fixture_open(&fixture, "smoke.yaml", 78);
+    fixture.preset.record.search.modules[0].allow_skip = false;
+    fixture.preset.record.search.modules[0].levels_back = 3;
+    fixture.preset.record.search.modules[0].units_max = 8;
+    walk(&fixture, mutants / 8);
+    evolve_fixture_close(&fixture);
+}
+
+/* From 20 units of the NSGA-Net on, in the paper's setting. */
+static void test_mutants__of_the_shipped_seed_break_no_rule(void **state)
+{
+    struct evolve_fixture fixture;
+
+    (void)state;
+    evolve_fixture_open(&fixture, "paper.yaml", 79);
+    assert_true(fixture.preset.record.search.seed_genotype.bytes > 0);
+    walk(&fixture, mutants / 8);
+    evolve_fixture_close(&fixture);
 }
 
 /*
@@ -308,6 +389,8 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mutants__break_no_rule),
+        cmocka_unit_test(test_mutants__break_no_rule_in_legacy_mode),
+        cmocka_unit_test(test_mutants__of_the_shipped_seed_break_no_rule),
         cmocka_unit_test(test_mutants__a_walk_has_its_golden_hash),
         cmocka_unit_test(test_mutants__every_operator_gives_its_golden_child),
     };
