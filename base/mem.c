@@ -4,6 +4,11 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+enum { PAST_BYTES_MIN = 1 << 20, LINE_BYTES = 64 };
 
 /* fail_times == 0 means off, the only state in production: one relaxed load an allocation. */
 static atomic_long fail_skip;
@@ -96,3 +101,39 @@ void *mem_alloc_tensor(size_t bytes)
     }
     return ptr;
 }
+
+#ifdef __SSE2__
+/* `to` is aligned to LINE_BYTES, of which there are `lines`. */
+static void copy_lines(uint8_t *to, const uint8_t *from, size_t lines)
+{
+    for (size_t i = 0; i < lines; i++, to += LINE_BYTES, from += LINE_BYTES) {
+        __m128i parts[LINE_BYTES / sizeof(__m128i)];
+
+        for (size_t k = 0; k < sizeof parts / sizeof *parts; k++) {
+            parts[k] = _mm_loadu_si128((const __m128i *)(const void *)from + k);
+        }
+        for (size_t k = 0; k < sizeof parts / sizeof *parts; k++) {
+            _mm_stream_si128((__m128i *)(void *)to + k, parts[k]);
+        }
+    }
+    _mm_sfence(); /* such stores are ordered by nothing else */
+}
+
+void mem_copy_past(void *to, const void *from, size_t bytes)
+{
+    size_t head = (size_t)(-(uintptr_t)to % LINE_BYTES);
+    size_t lines = bytes >= PAST_BYTES_MIN ? (bytes - head) / LINE_BYTES : 0;
+    size_t done = lines > 0 ? head + lines * LINE_BYTES : 0;
+
+    if (lines > 0) {
+        memcpy(to, from, head);
+        copy_lines((uint8_t *)to + head, (const uint8_t *)from + head, lines);
+    }
+    memcpy((uint8_t *)to + done, (const uint8_t *)from + done, bytes - done);
+}
+#else
+void mem_copy_past(void *to, const void *from, size_t bytes)
+{
+    memcpy(to, from, bytes);
+}
+#endif

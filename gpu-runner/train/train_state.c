@@ -207,7 +207,7 @@ static enum nero_status write_file(const struct trainer *trainer, const struct t
         if (i < image->device_count) {
             status = backend->ops->download(backend, data, image->places[i], bytes, err);
         } else {
-            memcpy(data, image->places[i], bytes);
+            mem_copy_past(data, image->places[i], bytes);
         }
         data += image->tensors[i].count;
     }

@@ -121,6 +121,35 @@ static void test_mem__tensors_are_aligned_and_zero(void **state)
     }
 }
 
+/* At every alignment, below and above the size from which it goes past the caches, and with the
+ * bytes around it left alone. */
+static void test_mem__copies_past_the_caches(void **state)
+{
+    enum { ROOM = (1 << 20) + 1024, GUARD = 0xa5 };
+
+    uint8_t *from = mem_alloc(ROOM);
+    uint8_t *to = mem_alloc(ROOM);
+
+    (void)state;
+    assert_true(from != NULL && to != NULL);
+    for (size_t i = 0; i < ROOM; i++) {
+        from[i] = (uint8_t)(i * 2654435761u >> 13);
+    }
+    for (size_t k = 0; k < 130; k++) {
+        size_t bytes = k % 13 == 0 ? k : (1u << 20) - 1 + k;
+        size_t at = 1 + k % 67;
+        size_t source = 1 + k * 7 % 71;
+
+        memset(to, GUARD, ROOM);
+        mem_copy_past(to + at, from + source, bytes);
+        assert_int_equal(to[at - 1], GUARD);
+        assert_memory_equal(to + at, from + source, bytes);
+        assert_int_equal(to[at + bytes], GUARD);
+    }
+    free(from);
+    free(to);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -129,6 +158,7 @@ int main(void)
         cmocka_unit_test(test_mem__failed_realloc_keeps_the_memory),
         cmocka_unit_test(test_mem__sizes),
         cmocka_unit_test(test_mem__tensors_are_aligned_and_zero),
+        cmocka_unit_test(test_mem__copies_past_the_caches),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

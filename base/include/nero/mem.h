@@ -21,6 +21,13 @@ char *mem_strdup(const char *text);
 void *mem_alloc_tensor(size_t bytes);
 
 /*
+ * memcpy for what this thread does not read again: beyond a size the copy goes past the caches,
+ * which is faster (nothing is fetched to be written over) and leaves them to the work at hand. The
+ * ranges do not overlap.
+ */
+void mem_copy_past(void *to, const void *from, size_t bytes);
+
+/*
  * Tests only: let `skip` allocations pass, then fail the next `times` (negative: all that follow).
  * Returns how many failures the former plan had fired. times = 0 switches failing off.
  */
