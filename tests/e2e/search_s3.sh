@@ -47,14 +47,28 @@ freeze() { # PID: longer than its lease, then it goes on and does not know
   fi
 }
 
-strike() { # kill a runner, every third time the scheduler
+commits() {
+  find "$work" -name 'runner-*.log' -exec cat {} + | grep -c "checkpoint.committed" || true
+}
+at_work() { # until a runner has just committed, at most 2 s
+  local before
+  before=$(commits)
+  for _ in $(seq 40); do
+    [ "$(commits)" -le "$before" ] || return 0
+    sleep 0.05
+  done
+}
+
+strike() { # kill the runners, one of which is at work; every third time the scheduler
   local victims=("$sched_pid")
   if [ $((kills % 3)) -lt 2 ]; then
     mapfile -t victims < <(pgrep -P "$sched_pid" -f nero-runner || true)
   fi
   if [ -n "$forks" ] && [ "${#victims[@]}" -gt 0 ] && [ $((kills % 3)) -eq 0 ]; then
     freeze "${victims[RANDOM % ${#victims[@]}]}"
-  elif [ "${#victims[@]}" -gt 0 ] && kill -9 "${victims[RANDOM % ${#victims[@]}]}" 2>/dev/null; then
+  elif [ "${#victims[@]}" -gt 0 ]; then
+    [ $((kills % 3)) -eq 2 ] || at_work
+    kill -9 "${victims[@]}" 2>/dev/null || return 0
     kills=$((kills + 1))
   fi
 }
