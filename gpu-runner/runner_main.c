@@ -45,7 +45,7 @@ struct arguments {
     const char *checkpoint_interval, *notice, *notice_url;
     uint64_t enrol_fd, shards, threads, beat_ms, max_jobs;
     double grace_seconds, stall_seconds;
-    bool once, version;
+    bool once, check, version;
 };
 
 static enum nero_status parse(struct arguments *a, int argc, char **argv, bool *ended,
@@ -92,6 +92,8 @@ static enum nero_status parse(struct arguments *a, int argc, char **argv, bool *
          "NERO_LOG_LEVEL", &a->log_level, 0},
         {"log-format", OPTIONS_STRING, "FORMAT", "text or json (default text)", "NERO_LOG_FORMAT",
          &a->log_format, 0},
+        {"check", OPTIONS_FLAG, NULL, "print the numeric class that it would work in, and end",
+         NULL, &a->check, 0},
         {"version", OPTIONS_FLAG, NULL, "print the version", NULL, &a->version, 0},
     };
     const struct options_command command = {.program = "nero-runner",
@@ -234,6 +236,22 @@ static enum nero_status serve(const struct arguments *a, const struct runner_loo
     return status;
 }
 
+static int print_class(const struct arguments *a)
+{
+    struct backend *backend;
+    char class[JOB_CLASS_BYTES];
+    struct nero_err err;
+
+    if (backend_create(a->backend, &backend, &err) != NERO_OK) {
+        (void)fprintf(stderr, "nero-runner: %s\n", err.message);
+        return err_exit_code(err.status);
+    }
+    trainer_class_of(backend, (uint32_t)a->shards, class);
+    backend_destroy(backend);
+    (void)printf("%s\n", class);
+    return ERR_EXIT_DONE;
+}
+
 int main(int argc, char **argv)
 {
     struct arguments arguments = {.backend = "auto",
@@ -251,12 +269,16 @@ int main(int argc, char **argv)
     struct nero_err err;
 
     if (parse(&arguments, argc, argv, &ended, &err) != NERO_OK ||
-        (!ended && make_options(&arguments, cache, &options, &err) != NERO_OK)) {
+        (!ended && !arguments.check &&
+         make_options(&arguments, cache, &options, &err) != NERO_OK)) {
         (void)fprintf(stderr, "nero-runner: %s\n", err.message);
         return ERR_EXIT_INPUT;
     }
     if (ended) {
         return ERR_EXIT_DONE;
+    }
+    if (arguments.check) {
+        return print_class(&arguments);
     }
     if (serve(&arguments, &options, &err) != NERO_OK) {
         if (err.status == NERO_CANCELLED) {

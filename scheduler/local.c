@@ -145,6 +145,60 @@ static void exec_runner(const struct local_options *options, uint32_t number, in
     _exit(127);
 }
 
+/* In the child, between fork and exec: what it says goes into the pipe. */
+static void exec_check(const char *backend, int fd)
+{
+    char program[LOCAL_PATH_BYTES];
+    char check[] = "--check";
+    char option[] = "--backend";
+    char name[LOCAL_PATH_BYTES];
+    char *argv[] = {program, check, option, name, NULL};
+
+    (void)snprintf(name, sizeof name, "%s", backend);
+    find_runner(program);
+    (void)dup2(fd, 1);
+    (void)dup2(fd, 2);
+    (void)execvp(program, argv);
+    (void)dprintf(2, "%s: %s\n", program, strerror(errno));
+    _exit(127);
+}
+
+enum nero_status local_check(const char *backend, struct nero_err *err)
+{
+    char words[ERR_MESSAGE_BYTES_MAX / 2] = "";
+    FILE *said = NULL;
+    int status = 0;
+    int pair[2];
+    pid_t pid;
+
+    if (pipe2(pair, O_CLOEXEC) != 0) {
+        return err_set(err, NERO_UNAVAILABLE, errno, "pipe for a runner: %s", strerror(errno));
+    }
+    pid = fork();
+    if (pid == 0) {
+        exec_check(backend, pair[1]);
+    }
+    (void)close(pair[1]);
+    said = fdopen(pair[0], "r");
+    if (pid > 0 && said != NULL && fgets(words, sizeof words, said) != NULL) {
+        while (fgetc(said) != EOF) {
+        }
+    }
+    if (said != NULL) {
+        (void)fclose(said);
+    } else {
+        (void)close(pair[0]);
+    }
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    if (pid < 0 || !WIFEXITED(status)) {
+        return err_set(err, NERO_UNAVAILABLE, 0, "a runner cannot be started to be asked");
+    }
+    words[strcspn(words, "\n")] = 0;
+    return WEXITSTATUS(status) == 0 ? NERO_OK
+                                    : err_set(err, NERO_INVALID, 0, "--backend: %s", words);
+}
+
 static enum nero_status start_runner(struct local *local, uint32_t number, struct nero_err *err)
 {
     struct local_runner *runner = &local->runners[number];

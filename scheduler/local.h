@@ -51,6 +51,12 @@ struct local {
 enum nero_status local_folder(const char *run, const char *store_url, bool create,
                               char out[LOCAL_PATH_BYTES], struct nero_err *err);
 
+/*
+ * Whether a runner of this machine can compute on `backend`: a nero-runner says so (--check).
+ * Errors: invalid, with its words (no such backend, no nero-runner); unavailable.
+ */
+enum nero_status local_check(const char *backend, struct nero_err *err);
+
 /* Start the runners. Errors: not_found (no nero-runner beside this program or in PATH). */
 enum nero_status local_start(struct local *local, const struct local_options *options,
                              struct nero_err *err);

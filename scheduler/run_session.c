@@ -46,9 +46,10 @@ enum nero_status run_session_check(const struct run_session *session, struct ner
     const char *interval = session->local.checkpoint_interval;
     struct interval_policy ignored;
 
-    return interval == NULL || interval_parse(interval, &ignored, err) == NERO_OK
-               ? NERO_OK
-               : err_wrap(err, "--checkpoint-interval");
+    if (interval != NULL && interval_parse(interval, &ignored, err) != NERO_OK) {
+        return err_wrap(err, "--checkpoint-interval");
+    }
+    return session->backend[0] != 0 ? local_check(session->backend, err) : NERO_OK;
 }
 
 int run_session_unready(const char *command, const struct nero_err *err)

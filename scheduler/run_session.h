@@ -29,7 +29,7 @@ struct run_session {
     {"runners", OPTIONS_U64, "N", "local runner processes", NULL, &(flags).runners,            \
      LOCAL_RUNNERS_MAX},                                                                       \
     {"backend", OPTIONS_STRING, "NAME", "what the local runners compute on: auto, cpu, ref",   \
-     NULL, &(flags).backend, 0},                                                               \
+     "NERO_BACKEND", &(flags).backend, 0},                                                     \
     {"shards", OPTIONS_U64, "S", "cut training batches into S shards, a thread each (1)",      \
      NULL, &(flags).local.shards, LOCAL_SHARDS_MAX},                                           \
     {"checkpoint-interval", OPTIONS_STRING, "WHEN", "auto, steps:N, seconds:T, overhead:P%",   \

@@ -459,6 +459,7 @@ static void test_runner_ends__help_and_version(void **state)
 {
     static const char *const help[] = {"--help", NULL};
     static const char *const version[] = {"--version", NULL};
+    static const char *const check[] = {"--check", "--backend", "ref", "--shards", "3", NULL};
 
     (void)state;
     world_begin_run(&world, "epochs:2", NULL);
@@ -470,6 +471,9 @@ static void test_runner_ends__help_and_version(void **state)
     world_start(&world, 0, version);
     assert_int_equal(world_wait_end(&world, 0, 5000), 0);
     assert_true(world_log_has(&world, 0, "nero-runner "));
+    world_start(&world, 0, check);
+    assert_int_equal(world_wait_end(&world, 0, 5000), 0);
+    assert_true(world_log_has(&world, 0, "/S3"));
     assert_int_equal(world_slot_count(&world), 0);
     world_end_run(&world);
 }

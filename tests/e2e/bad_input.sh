@@ -68,6 +68,8 @@ refused 2 "whole records" -- env NERO_DATA="$work/shipped" "${run[@]}"
 refused 2 "seed" -- "${run[@]}" --seed minus-one
 refused 2 "Not-a-name" -- "${run[@]}" --name Not-a-name
 refused 2 "--checkpoint-interval" sometimes -- "${run[@]}" --checkpoint-interval sometimes
+refused 2 "--backend" nonsense "known are" -- "${run[@]}" --backend nonsense
+refused 2 "--backend" "this build has none" -- env NERO_BACKEND=cuda "${run[@]}"
 echo nonsense >"$work/genotype"
 refused 2 "genotype" -- nero-sched submit "$work/edited.yaml" --genotype "$work/genotype"
 refused 2 "genotype" -- nero-sched evaluate "$work/genotype" --preset "$work/edited.yaml" --seeds 1

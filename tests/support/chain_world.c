@@ -10,6 +10,7 @@
 
 #include "nero/clock.h"
 #include "nero/layout.h"
+#include "nero/progress.h"
 #include "tests/support/codec_samples.h"
 
 struct chain_world world;
@@ -294,6 +295,31 @@ enum nero_status append(struct actor *actor, enum slot_kind kind)
     struct slot slot = slot_of(actor, kind);
 
     return chain_append(actor->chain, &slot, actor->key, NULL, E);
+}
+
+enum nero_status commit(struct actor *actor, uint64_t units)
+{
+    return commit_because(actor, units, SLOT_INTERVAL);
+}
+
+enum nero_status commit_because(struct actor *actor, uint64_t units, enum slot_reason reason)
+{
+    struct slot slot = slot_of(actor, SLOT_CHECKPOINT);
+    struct progress progress;
+    struct bytes body;
+    enum nero_status status;
+
+    progress_init(&progress);
+    progress.phase = PROGRESS_TRAIN;
+    progress.units = units;
+    bytes_init(&body, PROGRESS_BYTES_MAX);
+    OK(progress_encode(&progress, &body, E));
+    slot.body = bytes_as_view(&body);
+    slot.reason = reason;
+    status = chain_append(actor->chain, &slot, actor->key, NULL, E);
+    bytes_fini(&body);
+    progress_fini(&progress);
+    return status;
 }
 
 struct actor leader_of(uint64_t epoch)

@@ -68,6 +68,9 @@ struct actor actor_of(uint64_t token, uint64_t nonce, int runner);
 enum nero_status take_over(struct actor *actor);
 struct slot slot_of(const struct actor *actor, enum slot_kind kind);
 enum nero_status append(struct actor *actor, enum slot_kind kind);
+/* A checkpoint of so many units. */
+enum nero_status commit(struct actor *actor, uint64_t units);
+enum nero_status commit_because(struct actor *actor, uint64_t units, enum slot_reason reason);
 /* The scheduler that leads this epoch; its slots say so in their text. */
 struct actor leader_of(uint64_t epoch);
 enum nero_status led_by(uint64_t epoch, enum slot_kind kind);

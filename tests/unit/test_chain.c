@@ -13,7 +13,6 @@
 
 #include "nero/clock.h"
 #include "nero/layout.h"
-#include "nero/progress.h"
 #include "tests/support/chain_world.h"
 
 /* ---- one owner ---- */
@@ -442,25 +441,6 @@ static void test_chain__blobs_are_verified_and_heal(void **state)
 
 /* ---- attempts without progress ---- */
 
-/* A checkpoint of so many units. */
-static void commit(struct actor *actor, uint64_t units, enum slot_reason reason)
-{
-    struct slot slot = slot_of(actor, SLOT_CHECKPOINT);
-    struct progress progress;
-    struct bytes body;
-
-    progress_init(&progress);
-    progress.phase = PROGRESS_TRAIN;
-    progress.units = units;
-    bytes_init(&body, PROGRESS_BYTES_MAX);
-    OK(progress_encode(&progress, &body, E));
-    slot.body = bytes_as_view(&body);
-    slot.reason = reason;
-    OK(chain_append(actor->chain, &slot, actor->key, NULL, E));
-    bytes_fini(&body);
-    progress_fini(&progress);
-}
-
 static void lost_is(uint32_t expected)
 {
     struct chain *chain = chain_world_open(trust);
@@ -496,7 +476,7 @@ static void test_chain__counts_attempts_without_progress(void **state)
 
         OK(take_over(&actor));
         if (attempts[i].units > 0) {
-            commit(&actor, attempts[i].units, attempts[i].reason);
+            OK(commit_because(&actor, attempts[i].units, attempts[i].reason));
         }
         lost_is(attempts[i].lost);
         chain_close(actor.chain);

@@ -14,30 +14,9 @@
 #include <cmocka.h>
 
 #include "nero/clock.h"
-#include "nero/progress.h"
 #include "nero/rng.h"
 #include "nero/thread.h"
 #include "tests/support/chain_world.h"
-
-/* A checkpoint of so many units. */
-static enum nero_status commit(struct actor *actor, uint64_t units)
-{
-    struct slot slot = slot_of(actor, SLOT_CHECKPOINT);
-    struct progress progress;
-    struct bytes body;
-    enum nero_status status;
-
-    progress_init(&progress);
-    progress.phase = PROGRESS_TRAIN;
-    progress.units = units;
-    bytes_init(&body, PROGRESS_BYTES_MAX);
-    OK(progress_encode(&progress, &body, E));
-    slot.body = bytes_as_view(&body);
-    status = chain_append(actor->chain, &slot, actor->key, NULL, E);
-    bytes_fini(&body);
-    progress_fini(&progress);
-    return status;
-}
 
 /* What an attempt that has not seen the others puts behind them: a fork. */
 static struct hash fork_off(const struct actor *actor, enum slot_kind kind, uint64_t number,
