@@ -399,31 +399,30 @@ static void drive(struct exchange *exchange, S3RequestContext *context)
     }
 }
 
-static enum nero_status perform(struct exchange *exchange, struct nero_err *err)
+/* *used: what it was signed with, for the caller to wipe. */
+static enum nero_status perform(struct exchange *exchange, struct s3_credentials *used,
+                                struct nero_err *err)
 {
     const struct libs3_client *client = exchange->client;
-    struct s3_credentials credentials;
     S3BucketContext bucket = {.hostName = client->host,
                               .bucketName = client->config.bucket,
                               .protocol = S3ProtocolHTTP,
                               .uriStyle = client->config.path_style ? S3UriStylePath
                                                                     : S3UriStyleVirtualHost,
-                              .accessKeyId = credentials.access_key,
-                              .secretAccessKey = credentials.secret_key};
+                              .accessKeyId = used->access_key,
+                              .secretAccessKey = used->secret_key};
     S3RequestContext *context;
 
-    if (get_credentials(client, &credentials, err) != NERO_OK) {
+    if (get_credentials(client, used, err) != NERO_OK) {
         return err->status;
     }
     if (S3_create_request_context(&context) != S3StatusOK) {
-        explicit_bzero(&credentials, sizeof credentials);
         return err_set(err, NERO_NO_MEMORY, 0, "no memory for a request");
     }
     /* libs3 dates a request by gmtime, whose answer all threads share; it sends nothing yet. */
     (void)pthread_mutex_lock(&library_lock);
     begin(exchange, &bucket, context);
     (void)pthread_mutex_unlock(&library_lock);
-    explicit_bzero(&credentials, sizeof credentials); /* the request is signed */
     drive(exchange, context);
     S3_destroy_request_context(context); /* calls back for what has not ended */
     return NERO_OK;
@@ -592,8 +591,9 @@ static enum nero_status judge(const struct exchange *exchange, struct nero_err *
     }
 }
 
-enum nero_status libs3_send(struct libs3_client *client, const struct libs3_call *call,
-                            struct libs3_answer *answer, struct nero_err *err)
+static enum nero_status send_once(struct libs3_client *client, const struct libs3_call *call,
+                                  struct s3_credentials *used, struct libs3_answer *answer,
+                                  struct nero_err *err)
 {
     size_t before = call->out != NULL ? call->out->bytes : 0;
     struct exchange exchange = {.client = client, .call = call, .answer = answer, .err = err};
@@ -605,12 +605,33 @@ enum nero_status libs3_send(struct libs3_client *client, const struct libs3_call
     exchange.deadline_ns =
         clock_mono_ns(client->options.clock) + client->options.request_ms * 1000000;
     extend_deadline(&exchange, call->body.bytes);
-    status = perform(&exchange, err);
+    status = perform(&exchange, used, err);
     if (status == NERO_OK) {
         status = judge(&exchange, err);
     }
     if (status != NERO_OK && call->out != NULL) {
         call->out->bytes = before;
     }
+    return status;
+}
+
+static bool is_expired(S3Status status)
+{
+    return status == S3StatusErrorExpiredToken || status == S3StatusErrorInvalidToken ||
+           status == S3StatusErrorTokenRefreshRequired;
+}
+
+enum nero_status libs3_send(struct libs3_client *client, const struct libs3_call *call,
+                            struct libs3_answer *answer, struct nero_err *err)
+{
+    struct s3_credentials used = {0};
+    enum nero_status status = send_once(client, call, &used, answer, err);
+
+    /* Refused by the store: the keys may have been rotated since they were read. */
+    if (status == NERO_DENIED && answer->status != S3StatusOK &&
+        s3_credentials_refused(client->credentials, &used, is_expired(answer->status))) {
+        status = send_once(client, call, &used, answer, err);
+    }
+    explicit_bzero(&used, sizeof used);
     return status;
 }

@@ -188,33 +188,40 @@ static void write_keys(const char *path, const char *key)
     assert_int_equal(fclose(file), 0);
 }
 
+static bool change_key(const char *verb, const char *access_key)
+{
+    char access[64];
+
+    (void)snprintf(access, sizeof access, "--access-key=%s", access_key);
+    return rgw_admin(&gateway, (const char *[]){"key", verb, "--uid=test", "--key-type=s3", access,
+                                                "--secret-key=rotated", NULL});
+}
+
 /* The keys in a credentials file are rotated, and the old ones end: an open store goes on. */
 static void test_s3__rotated_keys(void **state)
 {
+    static const char *const urls[] = {"s3://gateway/rotated", "s3+libs3://gateway/rotated"};
     char path[] = "/tmp/nero-credentials-XXXXXX";
     struct storage *store;
 
     (void)state;
     assert_int_equal(close(mkstemp(path)), 0);
-    assert_true(
-        rgw_admin(&gateway, (const char *[]){"key", "create", "--uid=test", "--key-type=s3",
-                                             "--access-key=first", "--secret-key=rotated", NULL}));
-    assert_true(
-        rgw_admin(&gateway, (const char *[]){"key", "create", "--uid=test", "--key-type=s3",
-                                             "--access-key=second", "--secret-key=rotated", NULL}));
-    write_keys(path, "first");
-    (void)setenv("AWS_SHARED_CREDENTIALS_FILE", path, 1);
-    (void)unsetenv("AWS_ACCESS_KEY_ID");
-    (void)unsetenv("AWS_SECRET_ACCESS_KEY");
-    store = open_good("s3://gateway/rotated");
-    assert_int_equal(storage_put(store, "k", bytes_view_str("v"), &err), NERO_OK);
-    assert_true(rgw_admin(&gateway,
-                          (const char *[]){"key", "rm", "--uid=test", "--access-key=first", NULL}));
-    assert_int_equal(storage_put(store, "k", bytes_view_str("w"), &err), NERO_DENIED);
-    write_keys(path, "second");
-    assert_int_equal(storage_put(store, "k", bytes_view_str("w"), &err), NERO_OK);
-    storage_close(store);
-    rgw_set_environment(&gateway);
+    for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
+        assert_true(change_key("create", "first") && change_key("create", "second"));
+        write_keys(path, "first");
+        (void)setenv("AWS_SHARED_CREDENTIALS_FILE", path, 1);
+        (void)unsetenv("AWS_ACCESS_KEY_ID");
+        (void)unsetenv("AWS_SECRET_ACCESS_KEY");
+        assert_int_equal(storage_open(urls[i], true, &store, &err), NERO_OK);
+        assert_int_equal(storage_put(store, "k", bytes_view_str("v"), &err), NERO_OK);
+        assert_true(change_key("rm", "first"));
+        assert_int_equal(storage_put(store, "k", bytes_view_str("w"), &err), NERO_DENIED);
+        write_keys(path, "second");
+        assert_int_equal(storage_put(store, "k", bytes_view_str("w"), &err), NERO_OK);
+        storage_close(store);
+        assert_true(change_key("rm", "second"));
+        rgw_set_environment(&gateway);
+    }
     assert_int_equal(remove(path), 0);
 }
 
