@@ -38,7 +38,7 @@ static void rates_fields(struct record *r, struct run_rates *rates)
 
 static void search_fields(struct record *r, struct run_search *search)
 {
-    record_group(r, "search", 17);
+    record_group(r, "search", 19);
     record_u32(r, "lineages", &search->lineages, 1, RUN_LINEAGES_MAX);
     record_u32(r, "generations", &search->generations, 1, RUN_GENERATIONS_MAX);
     record_u32(r, "lambda", &search->lambda, 1, RUN_LAMBDA_MAX);
@@ -66,12 +66,14 @@ static void search_fields(struct record *r, struct run_search *search)
     record_bool(r, "score_test", &search->score_test);
     record_u32(r, "seed_policy", &search->seed_policy, RUN_SEED_SLOT, RUN_SEED_GENOTYPE);
     record_bin(r, "seed_genotype", &search->seed_genotype, 0, GENOTYPE_BYTES_MAX);
+    record_u32(r, "seed_learning", &search->seed_learning, RUN_LEARNING_RANDOM, RUN_LEARNING_SEED);
+    record_real(r, "clip", &search->clip, RUN_CLIP_MIN, RUN_CLIP_MAX);
     record_leave(r);
 }
 
 void run_record_fields(struct record *r, struct run_record *run)
 {
-    bool ranked = record_open_either(r, 4, 15, run->priority != 0);
+    bool ranked = record_open_either(r, 6, 15, run->priority != 0);
     bool single;
 
     layout_run_field(r, run->name);

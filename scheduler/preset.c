@@ -12,6 +12,7 @@
 #include "nero/conf.h"
 #include "nero/genotype.h"
 #include "nero/mem.h"
+#include "nero/result.h"
 
 enum { PATH_BYTES = 4096, TEXT_MAX = 4096, OVERRIDE_DEPTH_MAX = 4 };
 
@@ -39,6 +40,8 @@ struct preset_search {
     bool score_test;
     enum run_seed_policy seed_policy;
     char *seed_genotype;
+    enum run_seed_learning seed_learning;
+    double clip;
 };
 
 struct preset_attack {
@@ -86,6 +89,8 @@ struct preset_file {
 static const cyaml_strval_t strategies[] = {{"evolve", RUN_EVOLVE}, {"random", RUN_RANDOM}};
 static const cyaml_strval_t seed_policies[] = {{"per_slot", RUN_SEED_SLOT},
                                                {"per_genotype", RUN_SEED_GENOTYPE}};
+static const cyaml_strval_t seed_learnings[] = {{"random", RUN_LEARNING_RANDOM},
+                                                {"seed", RUN_LEARNING_SEED}};
 static const cyaml_strval_t policies[] = {{"same-class", RUN_SAME_CLASS}, {"any", RUN_ANY_CLASS}};
 static const cyaml_strval_t attacks[] = {
     {"none", JOB_ATTACK_NONE}, {"fgsm", JOB_ATTACK_FGSM}, {"pgd", JOB_ATTACK_PGD}};
@@ -133,6 +138,9 @@ static const cyaml_schema_field_t search_fields[] = {
     SEARCH(BOOL, score_test),
     CYAML_FIELD_ENUM("seed_policy", OPTIONAL, struct preset_search, seed_policy, seed_policies, 2),
     TEXT("seed_genotype", struct preset_search, seed_genotype),
+    CYAML_FIELD_ENUM("seed_learning", OPTIONAL, struct preset_search, seed_learning, seed_learnings,
+                     2),
+    SEARCH(FLOAT, clip),
     CYAML_FIELD_END};
 
 static const cyaml_schema_field_t attack_fields[] = {
@@ -209,7 +217,9 @@ static const struct preset_file file_defaults = {.resume_policy = RUN_SAME_CLASS
                                                             .budget = default_budget,
                                                             .budget_cap = default_cap,
                                                             .seed_policy = RUN_SEED_SLOT,
-                                                            .seed_genotype = default_seed_genotype},
+                                                            .seed_genotype = default_seed_genotype,
+                                                            .seed_learning = RUN_LEARNING_RANDOM,
+                                                            .clip = 0.9999},
                                                  .protocol = {.train_count = 43000,
                                                               .control_count = 3500,
                                                               .fitness_count = 3500,
@@ -414,6 +424,11 @@ static enum nero_status take_budgets(const struct preset_search *from, struct ru
                        "below it",
                        from->budget_cap, from->budget);
     }
+    if (cap.kind == JOB_EPOCHS && cap.amount > RESULT_EPOCHS_MAX) {
+        return err_set(err, NERO_INVALID, 0,
+                       "search.budget_cap: %s; allowed: %d epochs, as many as a result can hold",
+                       from->budget_cap, RESULT_EPOCHS_MAX);
+    }
     out->budget_cap = cap.amount;
     return NERO_OK;
 }
@@ -433,6 +448,8 @@ static enum nero_status take_search(const struct preset_search *from, struct run
     out->redraws = from->redraws;
     out->score_test = from->score_test;
     out->seed_policy = from->seed_policy;
+    out->seed_learning = from->seed_learning;
+    out->clip = from->clip;
     if (take_text("search.learning_symbol", from->learning_symbol, out->learning_symbol,
                   sizeof out->learning_symbol, err) != NERO_OK ||
         take_modules(from, out, err) != NERO_OK) {

@@ -256,8 +256,9 @@ enum nero_status individual_check_genes(const struct evolve_run *run,
         enum nero_status status = read_values(run, &genotype->genes[g], &values, err);
 
         if (status == NERO_OK) {
-            status = g == genotype->learning_gene ? layer_to_learning(&values, &learning, err)
-                                                  : layer_to_unit(&values, &unit, err);
+            status = g == genotype->learning_gene
+                         ? layer_to_learning(&values, run->record->search.clip, &learning, err)
+                         : layer_to_unit(&values, &unit, err);
         }
         if (status != NERO_OK) {
             return err_wrap(err, "gene %u, of <%s>", (unsigned)g, genotype->genes[g].start);
@@ -311,7 +312,7 @@ static enum nero_status decode_parts(const struct evolve_run *run, const struct 
         }
     }
     if (read_values(run, &genotype->genes[genotype->learning_gene], &values, err) != NERO_OK ||
-        layer_to_learning(&values, &out->learning, err) != NERO_OK) {
+        layer_to_learning(&values, run->record->search.clip, &out->learning, err) != NERO_OK) {
         return err_wrap(err, "learning unit");
     }
     return phenotype_check(out, err);

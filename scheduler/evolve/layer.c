@@ -6,6 +6,7 @@
 
 #include "evolve/gene.h"
 #include "nero/mem.h"
+#include "nero/result.h"
 
 enum layer_key {
     KEY_LAYER,
@@ -115,14 +116,14 @@ static const struct layer_rule {
     [KEY_NUM_UNITS] = {"num-units", NULL, LAYER_FC, 0, true, 1, PHENOTYPE_FILTERS_MAX},
     [KEY_LR] = {"lr", NULL, LAYER_LEARNING, 0, false, 1e-12, 100},
     [KEY_DECAY] = {"decay", NULL, LAYER_LEARNING, 0, false, 0, 1},
-    [KEY_MOMENTUM] = {"momentum", NULL, LAYER_SGD, 0, false, 0, 1},
+    [KEY_MOMENTUM] = {"momentum", NULL, LAYER_SGD, 0, false, 0, RUN_CLIP_MAX},
     [KEY_NESTEROV] = {"nesterov", booleans, LAYER_SGD, 0, false, 0, 0},
     [KEY_RHO] = {"rho", NULL, LAYER_RMSPROP, 0, false, 0, 1},
     [KEY_BETA1] = {"beta1", NULL, LAYER_ADAM, 0, false, 0, 1},
     [KEY_BETA2] = {"beta2", NULL, LAYER_ADAM, 0, false, 0, 1},
     [KEY_BATCH] = {"batch_size", NULL, LAYER_LEARNING, 0, true, 1, PHENOTYPE_BATCH_MAX},
     [KEY_EARLY_STOP] = {"early_stop", NULL, LAYER_LEARNING, 0, true, 1, PHENOTYPE_EPOCHS_MAX},
-    [KEY_EPOCHS] = {"epochs", NULL, LAYER_LEARNING, 0, true, 1, PHENOTYPE_EPOCHS_MAX}};
+    [KEY_EPOCHS] = {"epochs", NULL, LAYER_LEARNING, 0, true, 1, LAYER_EPOCHS_UNLIMITED}};
 
 static bool key_find(const char *name, enum layer_key *out)
 {
@@ -148,6 +149,13 @@ static enum nero_status check_number(enum layer_key key, double value, struct ne
         (rule->whole && value != (double)(int64_t)value)) {
         return err_set(err, NERO_INVALID, 0, "%s: %.17g is not a%s number of %g to %g", rule->name,
                        value, rule->whole ? " whole" : "", rule->low, rule->high);
+    }
+    if (key == KEY_EPOCHS && value > RESULT_EPOCHS_MAX && value != LAYER_EPOCHS_UNLIMITED) {
+        return err_set(
+            err, NERO_INVALID, 0,
+            "epochs: %.17g; a result can hold %d. Give at most these, or %d for no limit "
+            "but that",
+            value, RESULT_EPOCHS_MAX, LAYER_EPOCHS_UNLIMITED);
     }
     return NERO_OK;
 }
@@ -269,14 +277,12 @@ enum nero_status layer_to_unit(const struct layer_values *values, struct phenoty
     return NERO_OK;
 }
 
-static double below_one(const struct layer_values *values, enum layer_key key)
+static double at_most(double value, double limit)
 {
-    const double clip = LAYER_CLIP_BELOW_ONE_PERMYRIAD / 10000.0;
-
-    return values->value[key] < clip ? values->value[key] : clip;
+    return value < limit ? value : limit;
 }
 
-enum nero_status layer_to_learning(const struct layer_values *values,
+enum nero_status layer_to_learning(const struct layer_values *values, double clip,
                                    struct phenotype_learning *out, struct nero_err *err)
 {
     int type = (int)whole(values, KEY_LEARNING);
@@ -294,11 +300,11 @@ enum nero_status layer_to_learning(const struct layer_values *values,
     out->lr = values->value[KEY_LR];
     out->decay = values->value[KEY_DECAY];
     /* Keys that were not given are 0, as the phenotype's unused fields are. */
-    out->momentum = below_one(values, KEY_MOMENTUM);
+    out->momentum = values->value[KEY_MOMENTUM];
     out->nesterov = whole(values, KEY_NESTEROV) != 0;
-    out->rho = below_one(values, KEY_RHO);
-    out->beta1 = below_one(values, KEY_BETA1);
-    out->beta2 = below_one(values, KEY_BETA2);
+    out->rho = at_most(values->value[KEY_RHO], clip);
+    out->beta1 = at_most(values->value[KEY_BETA1], clip);
+    out->beta2 = at_most(values->value[KEY_BETA2], clip);
     out->batch = whole(values, KEY_BATCH);
     out->early_stop = whole(values, KEY_EARLY_STOP);
     out->epochs_max = whole(values, KEY_EPOCHS);
@@ -388,24 +394,25 @@ static enum nero_status form_of_terminal(const struct grammar_symbol *symbol,
 
     if (symbol->kind == GRAMMAR_BLOCK) {
         struct layer_values low = {0};
+        enum layer_key key;
 
         ends[0].values[0] = (struct genotype_value){symbol->low, symbol->real_low};
         ends[1].values[0] = (struct genotype_value){symbol->high, symbol->real_high};
         if (layer_take(&low, symbol, &ends[0], err) != NERO_OK) {
             return err->status;
         }
-        if (symbol->type == GENOTYPE_FLOAT) {
-            enum layer_key key;
-
-            if (key_find(symbol->name, &key) && rules[key].whole) {
-                return err_set(err, NERO_INVALID, 0,
-                               "%s is a count: its block is int or int_power2", symbol->name);
-            }
+        if (symbol->type == GENOTYPE_FLOAT && key_find(symbol->name, &key) && rules[key].whole) {
+            return err_set(err, NERO_INVALID, 0, "%s is a count: its block is int or int_power2",
+                           symbol->name);
         }
     }
     if (layer_take(&values, symbol, symbol->kind == GRAMMAR_BLOCK ? &ends[1] : NULL, err) !=
         NERO_OK) {
         return err->status;
+    }
+    if (symbol->kind == GRAMMAR_BLOCK && values.value[KEY_EPOCHS] > RESULT_EPOCHS_MAX) {
+        return err_set(err, NERO_INVALID, 0, "epochs: a block ends at %d, as a result does",
+                       RESULT_EPOCHS_MAX);
     }
     form = (struct layer_form){.keys = values.keys};
     form.type = (int)values.value[KEY_LAYER] + (int)values.value[KEY_LEARNING];

@@ -22,7 +22,10 @@ enum layer_type {
     LAYER_LEARNING = LAYER_SGD | LAYER_RMSPROP | LAYER_ADAM
 };
 
-enum { LAYER_KEYS_MAX = 48, LAYER_CLIP_BELOW_ONE_PERMYRIAD = 9999 };
+enum {
+    LAYER_KEYS_MAX = 48,
+    LAYER_EPOCHS_UNLIMITED = 10000 /* `epochs`: no limit but the result's, RESULT_EPOCHS_MAX */
+};
 
 /* The keys of one gene as decoding collects them. Zero it first. */
 struct layer_values {
@@ -41,9 +44,8 @@ enum nero_status layer_take(struct layer_values *values, const struct grammar_sy
 enum nero_status layer_to_unit(const struct layer_values *values, struct phenotype_unit *out,
                                struct nero_err *err);
 
-/* rho, beta1, beta2 and momentum are clipped to 0.9999: at 1 they divide by zero or never forget.
- */
-enum nero_status layer_to_learning(const struct layer_values *values,
+/* rho, beta1 and beta2 are at most `clip`: at 1 they divide by zero or never forget. */
+enum nero_status layer_to_learning(const struct layer_values *values, double clip,
                                    struct phenotype_learning *out, struct nero_err *err);
 
 /*

@@ -48,6 +48,11 @@ enum nero_status seed_check(const struct evolve_run *run, struct nero_err *err)
     return status == NERO_OK ? status : err_wrap(err, "seed genotype");
 }
 
+static bool draws_learning(const struct evolve_run *run)
+{
+    return run->record->search.seed_learning == RUN_LEARNING_RANDOM;
+}
+
 /* The training of an architecture is no part of it: every individual draws its own. */
 static enum nero_status draw_learning(const struct evolve_run *run, uint32_t lineage, uint32_t slot,
                                       struct genotype *genotype, struct nero_err *err)
@@ -65,7 +70,8 @@ static enum nero_status draw_learning(const struct evolve_run *run, uint32_t lin
     return genotype_normalise(genotype, err);
 }
 
-/* Nothing has been trained yet that could train longer, and the learning gene is drawn anyway. */
+/* Nothing has been trained yet that could train longer; a learning gene that is drawn anyway is not
+ * mutated before. */
 static enum nero_status mutate_architecture(const struct evolve_run *run,
                                             const struct genotype *seed, uint32_t lineage,
                                             uint32_t slot, struct genotype *out,
@@ -77,7 +83,9 @@ static enum nero_status mutate_architecture(const struct evolve_run *run,
     bool longer;
 
     record.search.rates.train_longer = 0.0;
-    record.search.rates.mutate_learning = 0.0;
+    if (draws_learning(run)) {
+        record.search.rates.mutate_learning = 0.0;
+    }
     same.record = &record;
     return evolve_mutate(&same, seed, record.search.budget.amount, lineage, 0, slot, out, &longer,
                          events, event_count, err);
@@ -107,7 +115,7 @@ enum nero_status seed_individual(const struct evolve_run *run, uint32_t lineage,
     if (status != NERO_OK) {
         return status;
     }
-    if (draw_learning(run, lineage, slot, &individual, err) != NERO_OK) {
+    if (draws_learning(run) && draw_learning(run, lineage, slot, &individual, err) != NERO_OK) {
         genotype_fini(&individual);
         free(made);
         return err_wrap(err, "learning gene");

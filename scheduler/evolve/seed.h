@@ -17,7 +17,8 @@ enum nero_status seed_check(const struct evolve_run *run, struct nero_err *err);
 
 /*
  * An individual of generation 0: the seed's architecture as it is (`mutant` false) or mutated, with
- * a random learning gene of its own. Owns: *out; *events (free()) on success.
+ * a random learning gene of its own, or with the seed's (RUN_LEARNING_SEED). Owns: *out; *events
+ * (free()) on success.
  */
 enum nero_status seed_individual(const struct evolve_run *run, uint32_t lineage, uint32_t slot,
                                  bool mutant, struct genotype *out,

@@ -544,7 +544,9 @@ static enum nero_status make_run_of(int64_t priority, struct bytes *out, struct 
                    .budget_cap = 51,
                    .redraws = 7,
                    .score_test = true,
-                   .seed_policy = RUN_SEED_GENOTYPE},
+                   .seed_policy = RUN_SEED_GENOTYPE,
+                   .seed_learning = RUN_LEARNING_SEED,
+                   .clip = 0.9999},
         .grammar = bytes_view_str("<softmax> ::= layer:fc\n"),
         .preset = bytes_view_str("name: cifar-10-a\n"),
         .priority = priority};

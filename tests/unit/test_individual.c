@@ -257,7 +257,7 @@ static void test_individual__decode_refuses_what_is_not_of_the_grammar(void **st
 
 /* beta2 = 1 would divide by zero (Fast-DENSER 9); powers come from tables. */
 /* The learning unit of an individual whose learning rule is this one. */
-static struct phenotype_learning learning_of(const char *rule)
+static struct phenotype_learning learning_of(double clip, const char *rule)
 {
     struct evolve_fixture fixture;
     struct grammar grammar;
@@ -275,6 +275,7 @@ static struct phenotype_learning learning_of(const char *rule)
     evolve_fixture_open(&fixture, "smoke.yaml", 9);
     assert_int_equal(grammar_parse("g", bytes_view_str(text), &grammar, &err), NERO_OK);
     fixture.run.grammar = &grammar;
+    fixture.preset.record.search.clip = clip;
     assert_int_equal(evolve_check(&fixture.run, &err), NERO_OK);
     assert_int_equal(evolve_random(&fixture.run, 0, 0, 0, &genotype, &err), NERO_OK);
     assert_int_equal(evolve_decode(&fixture.run, &genotype, &phenotype, &err), NERO_OK);
@@ -286,29 +287,44 @@ static struct phenotype_learning learning_of(const char *rule)
     return learning;
 }
 
-/* What is 1 in the genotype is 0.9999 in the network (Fast-DENSER 9), what is less stays. */
+/* What is 1 in the genotype is search.clip in the network (Fast-DENSER 9), what is less stays. */
 static void test_individual__learning_is_clipped_and_scaled(void **state)
 {
     struct phenotype_learning made;
 
     (void)state;
-    made = learning_of("learning:adam [lr,int_power10,1,-3,-3] decay:0.5 [beta1,float,1,1,1] "
-                       "[beta2,float,1,1,1]");
+    made =
+        learning_of(0.9999, "learning:adam [lr,int_power10,1,-3,-3] decay:0.5 [beta1,float,1,1,1] "
+                            "[beta2,float,1,1,1]");
     assert_int_equal(made.optimiser, PHENOTYPE_ADAM);
     assert_true(made.lr == 1e-3 && made.decay == 0.5);
     assert_true(made.beta1 == 0.9999 && made.beta2 == 0.9999);
     assert_int_equal(made.batch, 128);
     assert_int_equal(made.early_stop, 3);
     assert_int_equal(made.epochs_max, 4);
-    made = learning_of("learning:rmsprop [lr,int_power10,1,-6,-6] decay:0 [rho,float,1,1,1]");
+    made =
+        learning_of(0.9999, "learning:rmsprop [lr,int_power10,1,-6,-6] decay:0 [rho,float,1,1,1]");
     assert_int_equal(made.optimiser, PHENOTYPE_RMSPROP);
     assert_true(made.lr == 1e-6 && made.rho == 0.9999);
-    made = learning_of("learning:rmsprop lr:0.1 decay:0 rho:0.9998");
+    made = learning_of(0.9999, "learning:rmsprop lr:0.1 decay:0 rho:0.9998");
     assert_true(made.rho == 0.9998);
-    made = learning_of("learning:gradient-descent lr:0.1 decay:0 [momentum,float,1,1,1] "
-                       "nesterov:True");
+    made = learning_of(
+        0.9999, "learning:gradient-descent lr:0.1 decay:0 [momentum,float,1,0.99995,0.99995] "
+                "nesterov:True");
     assert_int_equal(made.optimiser, PHENOTYPE_SGD);
-    assert_true(made.momentum == 0.9999 && made.nesterov);
+    assert_true(made.momentum == 0.99995 && made.nesterov); /* divides nothing: as it is */
+}
+
+/* The limit of the run is the one that counts. */
+static void test_individual__clip_is_a_key(void **state)
+{
+    static const char rule[] = "learning:adam lr:0.1 decay:0 beta1:1 [beta2,float,1,0.95,0.95]";
+    struct phenotype_learning low = learning_of(0.9, rule);
+    struct phenotype_learning high = learning_of(0.999999, rule);
+
+    (void)state;
+    assert_true(low.beta1 == 0.9 && low.beta2 == 0.9);
+    assert_true(high.beta1 == 0.999999 && high.beta2 == 0.95);
 }
 
 /* Every key of a convblock and a poolblock arrives where it belongs. */
@@ -371,65 +387,75 @@ static void test_individual__keys_reach_their_fields(void **state)
     evolve_fixture_close(&fixture);
 }
 
-/* Structures that some individual could not be decoded from are refused before anything is drawn.
- */
-static void test_individual__check_refuses_bad_structures(void **state)
-{
 #define FC "layer:fc act:relu num-units:8 bias:True"
 #define SOFTMAX "<softmax> ::= layer:fc act:softmax num-units:10 bias:True\n"
 #define LEARNING                                                                                 \
     "<learning> ::= learning:adam lr:0.1 decay:0 beta1:0.9 beta2:0.9 batch_size:8 early_stop:3 " \
     "epochs:4\n"
-    static const struct {
-        const char *text;
-        const char *says;
-    } table[] = {
-        {SOFTMAX LEARNING, "module <features>: the grammar has no rule"},
-        {"<features> ::= " FC "\n" SOFTMAX, "learning <learning>: the grammar has no rule"},
-        {"<features> ::= " FC " | act:relu\n" SOFTMAX LEARNING, "gives no layer:<type>"},
-        {"<features> ::= layer:fc act:relu bias:True\n" SOFTMAX LEARNING, "num-units is missing"},
-        {"<features> ::= " FC " lr:0.1\n" SOFTMAX LEARNING, "lr does not belong"},
-        {"<features> ::= " FC " act:relu\n" SOFTMAX LEARNING, "act can be given twice"},
-        {"<features> ::= " FC " <a>\n<a> ::= stride:1 | act:relu\n" SOFTMAX LEARNING,
-         "act can be given twice"},
-        {"<features> ::= " FC " dropout:1\n" SOFTMAX LEARNING, "unknown key \"dropout\""},
-        {"<features> ::= layer:fc act:tanh num-units:8 bias:True\n" SOFTMAX LEARNING,
-         "act:tanh: no such value"},
-        {"<features> ::= layer:fc act:relu [num-units,int,1,0,8] bias:True\n" SOFTMAX LEARNING,
-         "num-units: 0 is not a whole number of 1"},
-        {"<features> ::= layer:fc act:relu [num-units,float,1,1,8] bias:True\n" SOFTMAX LEARNING,
-         "num-units is a count"},
-        {"<features> ::= layer:fc act:relu [num-units,int,2,1,8] bias:True\n" SOFTMAX LEARNING,
-         "cannot be a block of 2 values"},
-        {"<features> ::= layer:fc [act,int,1,0,1] num-units:8 bias:True\n" SOFTMAX LEARNING,
-         "act cannot be a block"},
-        {"<features> ::= layer:fc act:softmax num-units:8 bias:True\n" SOFTMAX LEARNING,
-         "act:softmax belongs to the last module alone"},
-        {"<features> ::= " FC "\n<softmax> ::= " FC "\n" LEARNING,
-         "the last module must be a layer:fc with act:softmax"},
-        {"<features> ::= " FC
-         "\n<softmax> ::= layer:fc act:softmax num-units:9 bias:True\n" LEARNING,
-         "num-units must be the number of classes of the data set, 10"},
-        {"<features> ::= " FC
-         " | layer:convblock act-pos:preconv act:relu bn:none num-filters:7 filter-shape:5 "
-         "stride:2 padding:valid bias:True\n" SOFTMAX LEARNING,
-         "mixes layer:fc with convolutional layers"},
-    };
+#define LEARNING_OF(momentum, epochs)                                            \
+    "<learning> ::= learning:gradient-descent lr:0.1 decay:0 momentum:" momentum \
+    " nesterov:True batch_size:8 early_stop:3 " epochs "\n"
+static const struct {
+    const char *text;
+    const char *says;
+} bad_structures[] = {
+    {SOFTMAX LEARNING, "module <features>: the grammar has no rule"},
+    {"<features> ::= " FC "\n" SOFTMAX, "learning <learning>: the grammar has no rule"},
+    {"<features> ::= " FC " | act:relu\n" SOFTMAX LEARNING, "gives no layer:<type>"},
+    {"<features> ::= layer:fc act:relu bias:True\n" SOFTMAX LEARNING, "num-units is missing"},
+    {"<features> ::= " FC " lr:0.1\n" SOFTMAX LEARNING, "lr does not belong"},
+    {"<features> ::= " FC " act:relu\n" SOFTMAX LEARNING, "act can be given twice"},
+    {"<features> ::= " FC " <a>\n<a> ::= stride:1 | act:relu\n" SOFTMAX LEARNING,
+     "act can be given twice"},
+    {"<features> ::= " FC " dropout:1\n" SOFTMAX LEARNING, "unknown key \"dropout\""},
+    {"<features> ::= layer:fc act:tanh num-units:8 bias:True\n" SOFTMAX LEARNING,
+     "act:tanh: no such value"},
+    {"<features> ::= layer:fc act:relu [num-units,int,1,0,8] bias:True\n" SOFTMAX LEARNING,
+     "num-units: 0 is not a whole number of 1"},
+    {"<features> ::= layer:fc act:relu [num-units,float,1,1,8] bias:True\n" SOFTMAX LEARNING,
+     "num-units is a count"},
+    {"<features> ::= layer:fc act:relu [num-units,int,2,1,8] bias:True\n" SOFTMAX LEARNING,
+     "cannot be a block of 2 values"},
+    {"<features> ::= layer:fc [act,int,1,0,1] num-units:8 bias:True\n" SOFTMAX LEARNING,
+     "act cannot be a block"},
+    {"<features> ::= layer:fc act:softmax num-units:8 bias:True\n" SOFTMAX LEARNING,
+     "act:softmax belongs to the last module alone"},
+    {"<features> ::= " FC "\n<softmax> ::= " FC "\n" LEARNING,
+     "the last module must be a layer:fc with act:softmax"},
+    {"<features> ::= " FC "\n<softmax> ::= layer:fc act:softmax num-units:9 bias:True\n" LEARNING,
+     "num-units must be the number of classes of the data set, 10"},
+    {"<features> ::= " FC
+     " | layer:convblock act-pos:preconv act:relu bn:none num-filters:7 filter-shape:5 "
+     "stride:2 padding:valid bias:True\n" SOFTMAX LEARNING,
+     "mixes layer:fc with convolutional layers"},
+    {"<features> ::= " FC "\n" SOFTMAX LEARNING_OF("0.9", "epochs:1601"),
+     "epochs: 1601; a result can hold 1600"},
+    {"<features> ::= " FC "\n" SOFTMAX LEARNING_OF("0.9", "epochs:9999"), "or 10000 for no limit"},
+    {"<features> ::= " FC "\n" SOFTMAX LEARNING_OF("0.9", "epochs:10001"), "epochs: 10001"},
+    {"<features> ::= " FC "\n" SOFTMAX LEARNING_OF("0.9", "[epochs,int,1,100,10000]"),
+     "epochs: a block ends at 1600"},
+    {"<features> ::= " FC "\n" SOFTMAX LEARNING_OF("1", "epochs:4"), "momentum: 1 is not a number"},
+};
+
+/* Structures that some individual could not be decoded from are refused before anything is drawn.
+ */
+static void test_individual__check_refuses_bad_structures(void **state)
+{
     struct evolve_fixture fixture;
     struct run_module *modules = fixture.preset.record.search.modules;
     struct nero_err err = {0};
 
     (void)state;
     evolve_fixture_open(&fixture, "smoke.yaml", 9);
-    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+    for (size_t i = 0; i < sizeof bad_structures / sizeof bad_structures[0]; i++) {
         struct grammar grammar;
 
-        assert_int_equal(grammar_parse("g", bytes_view_str(table[i].text), &grammar, &err),
+        assert_int_equal(grammar_parse("g", bytes_view_str(bad_structures[i].text), &grammar, &err),
                          NERO_OK);
         fixture.run.grammar = &grammar;
         assert_int_equal(evolve_check(&fixture.run, &err), NERO_INVALID);
-        if (strstr(err.message, table[i].says) == NULL) {
-            fail_msg("\"%s\" for %s", err.message, table[i].text);
+        if (strstr(err.message, bad_structures[i].says) == NULL) {
+            fail_msg("\"%s\" for %s", err.message, bad_structures[i].text);
         }
         grammar_fini(&grammar);
     }
@@ -454,6 +480,7 @@ int main(void)
         cmocka_unit_test(test_individual__completion_is_idempotent),
         cmocka_unit_test(test_individual__decode_refuses_what_is_not_of_the_grammar),
         cmocka_unit_test(test_individual__learning_is_clipped_and_scaled),
+        cmocka_unit_test(test_individual__clip_is_a_key),
         cmocka_unit_test(test_individual__keys_reach_their_fields),
         cmocka_unit_test(test_individual__check_refuses_bad_structures),
     };

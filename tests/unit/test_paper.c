@@ -50,6 +50,8 @@ static void test_paper__search(void **state)
     assert_int_equal(search->lambda, 4);
     assert_true(search->reevaluate_parent);
     assert_int_equal(search->seed_policy, RUN_SEED_SLOT);
+    assert_int_equal(search->seed_learning, RUN_LEARNING_RANDOM);
+    assert_true(search->clip == 0.9999);
     assert_int_equal(search->budget.kind, JOB_SECONDS);
     assert_int_equal(search->budget.amount, 600);
     assert_int_equal(search->budget_cap, 1800);

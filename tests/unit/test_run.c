@@ -67,6 +67,10 @@ static void test_run__a_run_is_checked(void **state)
     RUN_REFUSED(r.search.budget_cap = 16, "search.budget_cap");
     RUN_REFUSED(r.search.beta = 0.0, "search.beta");
     RUN_REFUSED(r.search.seed_policy = 3, "search.seed_policy");
+    RUN_REFUSED(r.search.seed_learning = 0, "search.seed_learning");
+    RUN_REFUSED(r.search.clip = 1.0, "search.clip");
+    RUN_REFUSED(r.search.clip = 0.4, "search.clip");
+    RUN_REFUSED(r.search.clip = NAN, "search.clip");
     RUN_REFUSED(r.grammar.bytes = 0, "grammar");
     RUN_REFUSED(r.grammar = bytes_view_str("a\x01"), "grammar");
     RUN_REFUSED(r.single_job = bytes_view_str("x"), "single_job");

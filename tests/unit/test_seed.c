@@ -173,6 +173,37 @@ static void test_seed__learning_units_are_drawn(void **state)
     evolve_fixture_close(&fixture);
 }
 
+/* search.seed_learning: the seed as it is, learning unit and all, and mutants in which that may
+ * mutate, too. */
+static void test_seed__learning_unit_may_be_the_seeds(void **state)
+{
+    struct evolve_fixture fixture;
+    struct bytes_view seed;
+    uint32_t mutated = 0;
+
+    (void)state;
+    evolve_fixture_open(&fixture, "nsga-net.yaml", 9);
+    fixture.preset.record.search.seed_learning = RUN_LEARNING_SEED;
+    seed = fixture.preset.record.search.seed_genotype;
+    for (uint32_t lineage = 0; lineage < 30; lineage++) {
+        struct evolve_proposal proposal;
+
+        propose(&fixture, lineage, &proposal);
+        assert_true(bytes_view_equal(proposal.generation.members[0].genotype, seed));
+        for (uint32_t i = 1; i < proposal.generation.member_count; i++) {
+            const struct generation_member *member = &proposal.generation.members[i];
+
+            for (uint32_t e = 0; e < member->event_count; e++) {
+                assert_true(member->events[e].op != GENERATION_TRAIN_LONGER);
+                mutated += strcmp(member->events[e].module, "learning") == 0;
+            }
+        }
+        evolve_proposal_fini(&proposal);
+    }
+    assert_true(mutated > 10 && mutated < 50); /* of 90, at 0.30 each */
+    evolve_fixture_close(&fixture);
+}
+
 /* A random search has no seed; neither has a preset that clears the key. */
 static void test_seed__only_an_evolution_is_seeded(void **state)
 {
@@ -263,6 +294,7 @@ int main(void)
         cmocka_unit_test(test_seed__nsga_net_has_its_published_size),
         cmocka_unit_test(test_seed__generation_zero_is_the_seed_and_its_mutants),
         cmocka_unit_test(test_seed__learning_units_are_drawn),
+        cmocka_unit_test(test_seed__learning_unit_may_be_the_seeds),
         cmocka_unit_test(test_seed__only_an_evolution_is_seeded),
         cmocka_unit_test(test_seed__bad_seeds_are_refused),
         cmocka_unit_test(test_seed__allocation_failures_travel_up),

@@ -29,9 +29,15 @@ enum {
     RUN_LAMBDA_MAX = 509 /* with the parent and two extensions GENERATION_MEMBERS_MAX */
 };
 
+/* Of search.clip: below 1 as a float32, too, in which optimisers compute. */
+#define RUN_CLIP_MIN 0.5
+#define RUN_CLIP_MAX 0.999999
+
 enum run_strategy { RUN_EVOLVE = 1, RUN_RANDOM = 2, RUN_SINGLE = 3 /* one evaluation job */ };
 /* Where an evaluation's seed comes from: its place in the search, or what is evaluated. */
 enum run_seed_policy { RUN_SEED_SLOT = 1, RUN_SEED_GENOTYPE = 2 };
+/* The learning units of a first generation with a seed genotype: drawn, or the seed's. */
+enum run_seed_learning { RUN_LEARNING_RANDOM = 1, RUN_LEARNING_SEED = 2 };
 enum run_resume_policy { RUN_SAME_CLASS = 1, RUN_ANY_CLASS = 2 };
 
 /*
@@ -84,8 +90,10 @@ struct run_search {
     bool score_test;          /* at the end a score job measures the champion on the test
                                  images, which selection never sees */
     enum run_seed_policy seed_policy;
-    struct bytes_view seed_genotype; /* encoded; EVOLVE starts from it; empty: from random
-                                        individuals. A view on decode, borrowed on encode */
+    struct bytes_view seed_genotype;      /* encoded; EVOLVE starts from it; empty: from random
+                                             individuals. A view on decode, borrowed on encode */
+    enum run_seed_learning seed_learning; /* used with a seed genotype */
+    double clip; /* largest rho, beta1, beta2 of an optimiser, RUN_CLIP_MIN to RUN_CLIP_MAX */
 };
 
 struct run_record {
