@@ -23,39 +23,7 @@ scores() { # RUN: test scores of champions
   find "$work/data/nero/store/runs/$1/result" -type f | wc -l
 }
 
-# Unit 1 is there twice, and skips.
-cat >"$work/seed.txt" <<'END'
-nero-genotype 1
-
-module features
-  unit wide from -1
-  unit small from -1 0
-  unit small from 0 1
-
-module softmax
-  unit classes from -1
-
-learning any
-
-gene wide features
-  activation: 1
-  conv: 0 num-filters=4
-  features: 0
-
-gene small features
-  conv-activation: 0
-  features: 1
-  pool-type: 1
-  transition: 0 num-filters=2
-
-gene classes softmax
-  softmax: 0
-
-gene any learning
-  gradient-descent: 0 momentum=0.75
-  learning: 0
-  optimiser: 0
-END
+write_seed "$work/seed.txt"
 smoke=("$source/presets/smoke.yaml" --seed 5 --lineages 2 --set search.score_test=true
   --set "search.seed_genotype=$work/seed.txt")
 expect 0 nero-sched run "${smoke[@]}" --name whole --set search.generations=4

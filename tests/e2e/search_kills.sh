@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Goal: whatever is killed, the search ends with the outcomes and decisions of an undisturbed one, and so
-# does one that two runners share. Method: the smoke search, its trainings made long enough (steps of the
-# referee) to be met at work, once in peace with one runner and once with two, of which each must have
-# done a job; then with the same seed and two runners while runners, the private Redis and the scheduler
-# itself are killed at random moments (fixed seed) and the run is resumed. The exports, which hold the
-# hash of every outcome and every decision, must be equal, every audit clean, and work lost by the kills.
+# does one that two runners share. Method: the smoke search from a given architecture on (search_s3 begins
+# with random ones), its trainings made long enough (steps of the referee) to be met at work, once in peace
+# with one runner and once with two, of which each must have done a job; then with the same seed and two
+# runners while runners, the private Redis and the scheduler itself are killed at random moments (fixed
+# seed) and the run is resumed. The exports, which hold the hash of every outcome and every decision, must
+# be equal, every audit clean, and work lost by the kills.
 #   search_kills.sh SOURCE_DIR BINARY_DIR [ROUNDS]
 set -euo pipefail
 source=$1
@@ -13,7 +14,9 @@ source=$1
 rounds=${3:-2}
 RANDOM=20261123
 
+write_seed "$work/seed.txt"
 smoke=("$source/presets/smoke.yaml" --seed 5 --set search.budget=steps:100
+  --set "search.seed_genotype=$work/seed.txt"
   --set search.budget_cap=steps:200 --checkpoint-interval steps:1 --backend ref)
 
 # ---- in peace ----
@@ -21,6 +24,7 @@ nero-sched run "${smoke[@]}" --name calm --runners 1 >"$work/calm.out" 2>&1 ||
   fail "the undisturbed run"
 export_run calm
 [ "$(wc -l <"$work/calm.csv")" -gt 4 ] || fail "the export has too few rows"
+grep -q "^0,0,0,seed," "$work/calm.csv" || fail "the search did not start from the seed"
 nero-sched run "${smoke[@]}" --name shared --runners 2 >"$work/shared.out" 2>&1 ||
   fail "the run of two runners"
 export_run shared

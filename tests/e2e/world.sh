@@ -45,3 +45,39 @@ export_run() { # RUN [STORE]
   nero-sched export "$1" ${2:+--store "$2"} --csv - 2>>"$work/export.out" |
     sed -E 's/(,[^,]*){4}$//' >"$work/$1.csv" || fail "export of $1"
 }
+
+# An architecture for the smoke search to start from: its second unit is there twice, and skips.
+write_seed() { # FILE
+  cat >"$1" <<'END'
+nero-genotype 1
+
+module features
+  unit wide from -1
+  unit small from -1 0
+  unit small from 0 1
+
+module softmax
+  unit classes from -1
+
+learning any
+
+gene wide features
+  activation: 1
+  conv: 0 num-filters=4
+  features: 0
+
+gene small features
+  conv-activation: 0
+  features: 1
+  pool-type: 1
+  transition: 0 num-filters=2
+
+gene classes softmax
+  softmax: 0
+
+gene any learning
+  gradient-descent: 0 momentum=0.75
+  learning: 0
+  optimiser: 0
+END
+}
