@@ -248,6 +248,18 @@ static bool is_expired(const char *code)
     return is_one_of(code, codes);
 }
 
+/*
+ * Whether it is the session that is refused: it has expired, or Ceph's gateway cannot read its
+ * token, which it calls an argument.
+ */
+static bool is_session_refused(const struct s3_http_answer *answer,
+                               const struct s3_xml_error *error,
+                               const struct s3_credentials *credentials)
+{
+    return is_expired(error->code) || (answer->code == 400 && credentials->token[0] != 0 &&
+                                       strcmp(error->code, "InvalidArgument") == 0);
+}
+
 /* Statuses that say of themselves that nothing took effect, and may work later. */
 static bool is_try_again(int http_code, const char *code)
 {
@@ -333,13 +345,13 @@ static const char *permission_of(const struct s3_call *call)
 
 /* What to do about a refusal, after what the server says of it. */
 static void advise(const struct s3_call *call, const struct s3_http_answer *answer,
-                   const struct s3_xml_error *error, enum nero_status status, char *out,
-                   size_t out_bytes)
+                   const struct s3_xml_error *error, bool session, enum nero_status status,
+                   char *out, size_t out_bytes)
 {
     out[0] = 0;
     if (status == NERO_INVALID && error->region[0] != 0) {
         (void)snprintf(out, out_bytes, "; set AWS_REGION to %s", error->region);
-    } else if (status == NERO_DENIED && is_expired(error->code)) {
+    } else if (session) {
         (void)snprintf(out, out_bytes,
                        "; renew the session's credentials (a credentials file is read again "
                        "without a restart, variables are not)");
@@ -353,12 +365,15 @@ static void advise(const struct s3_call *call, const struct s3_http_answer *answ
 }
 
 static enum nero_status refused(const struct s3_call *call, const struct s3_http_answer *answer,
-                                const struct s3_xml_error *error, struct nero_err *err)
+                                const struct s3_xml_error *error, bool session,
+                                struct nero_err *err)
 {
-    enum nero_status status = s3_client_status(answer->code, error, call->is_write);
+    bool denied = session && answer->code / 100 == 4; /* not inside of a success */
+    enum nero_status status =
+        denied ? NERO_DENIED : s3_client_status(answer->code, error, call->is_write);
     char advice[ADVICE_BYTES];
 
-    advise(call, answer, error, status, advice, sizeof advice);
+    advise(call, answer, error, denied, status, advice, sizeof advice);
     return err_set(err, status, answer->code, "the server answers %d %s%s%s%s", answer->code,
                    error->code[0] != 0 ? error->code : "without an S3 error",
                    error->message[0] != 0 ? ": " : "", error->message, advice);
@@ -404,6 +419,7 @@ static enum nero_status send_tries(struct s3_client *client, const struct s3_cal
 
     for (;;) {
         enum nero_status status = s3_credentials_get(client->credentials, credentials, err);
+        bool session;
 
         if (status == NERO_OK) {
             status = send_once(client, call, path, payload_hash, credentials, answer, err);
@@ -416,14 +432,14 @@ static enum nero_status send_tries(struct s3_client *client, const struct s3_cal
             return NERO_OK;
         }
         *error = read_error(answer);
+        session = is_session_refused(answer, error, credentials);
         if (!clock_was_corrected && correct_clock(client, answer)) {
             clock_was_corrected = true;
-        } else if (!was_refreshed && (is_expired(error->code) || answer->code == 403) &&
-                   s3_credentials_refused(client->credentials, credentials,
-                                          is_expired(error->code))) {
+        } else if (!was_refreshed && (session || answer->code == 403) &&
+                   s3_credentials_refused(client->credentials, credentials, session)) {
             was_refreshed = true;
         } else {
-            return refused(call, answer, error, err);
+            return refused(call, answer, error, session, err);
         }
         s3_http_answer_fini(answer);
     }

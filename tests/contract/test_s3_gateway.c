@@ -117,7 +117,8 @@ static void test_s3__refusals(void **state)
     assert_null(strstr(err.message, "mistaken"));
     assert_non_null(strstr(err.message, "lack s3:ListBucket here (infra/policies"));
     changed = (struct variable){"AWS_SESSION_TOKEN", "bogus"};
-    assert_true(open_store("s3://gateway", true, &store) != NERO_OK);
+    assert_int_equal(open_store("s3://gateway", true, &store), NERO_DENIED);
+    assert_non_null(strstr(err.message, "renew the session's credentials"));
     changed = (struct variable){"AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1"};
     assert_int_equal(open_store("s3://gateway", true, &store), NERO_UNAVAILABLE);
     assert_null(store);
@@ -148,6 +149,17 @@ static void test_s3__a_suspended_user(void **state)
     bytes_fini(&out);
 }
 
+static void limit_user(const char *bytes)
+{
+    bool limits = bytes != NULL;
+
+    assert_true(!limits ||
+                rgw_admin(&gateway, (const char *[]){"quota", "set", "--quota-scope=user",
+                                                     "--uid=test", bytes, NULL}));
+    assert_true(rgw_admin(&gateway, (const char *[]){"quota", limits ? "enable" : "disable",
+                                                     "--quota-scope=user", "--uid=test", NULL}));
+}
+
 /* A full quota: nothing is half-written, also not of an object in parts, and reads go on. */
 static void test_s3__a_full_quota(void **state)
 {
@@ -158,10 +170,7 @@ static void test_s3__a_full_quota(void **state)
     (void)state;
     bytes_init(&out, 100);
     assert_int_equal(storage_put(store, "k", bytes_view_str("v"), &err), NERO_OK);
-    assert_true(rgw_admin(&gateway, (const char *[]){"quota", "set", "--quota-scope=user",
-                                                     "--uid=test", "--max-size=8192", NULL}));
-    assert_true(rgw_admin(
-        &gateway, (const char *[]){"quota", "enable", "--quota-scope=user", "--uid=test", NULL}));
+    limit_user("--max-size=8192");
     assert_int_equal(storage_put(store, "k", bytes_view_of(data, PART_BYTES - 1), &err),
                      NERO_NO_SPACE);
     assert_int_equal(storage_put_if_absent(store, "new", bytes_view_of(data, PART_BYTES - 1), &err),
@@ -170,12 +179,50 @@ static void test_s3__a_full_quota(void **state)
                      NERO_NO_SPACE);
     assert_int_equal(storage_get(store, "k", &out, NULL, &err), NERO_OK);
     assert_int_equal(out.bytes, 1);
-    assert_true(rgw_admin(
-        &gateway, (const char *[]){"quota", "disable", "--quota-scope=user", "--uid=test", NULL}));
+    limit_user(NULL);
     assert_int_equal(storage_head(store, "new", NULL, &err), NERO_NOT_FOUND);
     assert_int_equal(storage_head(store, "large", NULL, &err), NERO_NOT_FOUND);
     assert_int_equal(storage_put(store, "new", bytes_view_str("w"), &err), NERO_OK);
     storage_close(store);
+    bytes_fini(&out);
+}
+
+/* The refusals of before through libs3, which says less: none is taken for an absence or an outage.
+ */
+static void test_libs3__refusals(void **state)
+{
+    static uint8_t data[PART_BYTES];
+    struct storage *store = NULL;
+    struct storage_list list;
+    struct bytes out;
+
+    (void)state;
+    bytes_init(&out, PART_BYTES);
+    assert_int_equal(storage_open("s3+libs3://gateway/refused", true, &store, &err), NERO_OK);
+    assert_int_equal(storage_put(store, "k", bytes_view_str("v"), &err), NERO_OK);
+    assert_true(rgw_admin(&gateway, (const char *[]){"user", "suspend", "--uid=test", NULL}));
+    assert_int_equal(storage_put(store, "k", bytes_view_str("w"), &err), NERO_UNKNOWN);
+    assert_int_equal(storage_get(store, "k", &out, NULL, &err), NERO_UNAVAILABLE);
+    assert_int_equal(storage_head(store, "absent", NULL, &err), NERO_DENIED);
+    assert_int_equal(storage_list_page(store, "", NULL, 2, &list, &err), NERO_UNAVAILABLE);
+    assert_int_equal(storage_remove(store, "k", &err), NERO_UNKNOWN);
+    assert_true(rgw_admin(&gateway, (const char *[]){"user", "enable", "--uid=test", NULL}));
+    limit_user("--max-size=8192");
+    assert_int_equal(storage_put(store, "new", bytes_view_of(data, sizeof data), &err),
+                     NERO_UNKNOWN);
+    limit_user(NULL);
+    assert_int_equal(storage_head(store, "new", NULL, &err), NERO_NOT_FOUND);
+    assert_int_equal(storage_get(store, "k", &out, NULL, &err), NERO_OK);
+    assert_memory_equal(out.data, "v", 1);
+    storage_close(store);
+    store = NULL;
+    (void)setenv("AWS_SECRET_ACCESS_KEY", "mistaken", 1);
+    assert_int_equal(storage_open("s3+libs3://gateway/refused", true, &store, &err), NERO_DENIED);
+    (void)setenv("AWS_SESSION_TOKEN", "any", 1); /* which version 2 cannot sign */
+    assert_int_equal(storage_open("s3+libs3://gateway/refused", true, &store, &err), NERO_DENIED);
+    assert_non_null(strstr(err.message, "session"));
+    assert_null(store);
+    rgw_set_environment(&gateway);
     bytes_fini(&out);
 }
 
@@ -455,6 +502,7 @@ int main(void)
         cmocka_unit_test_setup(test_s3__refusals, reset),
         cmocka_unit_test_setup(test_s3__a_suspended_user, reset),
         cmocka_unit_test_setup(test_s3__a_full_quota, reset),
+        cmocka_unit_test_setup(test_libs3__refusals, reset),
         cmocka_unit_test_setup(test_s3__rotated_keys, reset),
         cmocka_unit_test_setup(test_s3__a_vanished_bucket_is_no_absence, reset),
         cmocka_unit_test_setup(test_s3__virtual_hosts, reset),

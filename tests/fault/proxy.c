@@ -70,8 +70,8 @@ const char *proxy_fault_name(enum proxy_fault fault)
         "garbage",     "long headers",    "key denied",  "keys unnamed", "drop reply",
         "stall reply", "reset headers",   "reset body",  "truncate",     "drip",
         "cut xml",     "wrong etag",      "lie",         "duplicate",    "slow",
-        "stale reads", "stale lists",     "other store", "lie in races", "fold keys",
-        "wrong date"};
+        "stale reads", "stale lists",     "other store", "refuse parts", "lie in races",
+        "fold keys",   "wrong date"};
 
     return names[fault];
 }
@@ -306,6 +306,7 @@ static void answer_alone(const struct proxy *proxy, enum proxy_fault fault, int 
         answer_text(fd, is_head, "503 Service Unavailable", "text/html", page);
         break;
     case PROXY_503_XML:
+    case PROXY_REFUSE_PARTS:
         answer_text(fd, is_head, "503 Slow Down", "application/xml", slow);
         break;
     case PROXY_200_ERROR:
@@ -484,6 +485,8 @@ static bool applies(enum proxy_fault fault, const struct bytes *request)
         return has_line(request, "PUT ", "") && has_header(request, "If-None-Match");
     case PROXY_FOLD_KEYS:
         return has_line(request, "PUT ", "") && !has_line(request, "", "?");
+    case PROXY_REFUSE_PARTS:
+        return has_line(request, "PUT ", "partNumber=");
     case PROXY_STALE_LISTS:
         return has_line(request, "GET ", "list-type=");
     case PROXY_STALE_READS:
@@ -573,7 +576,8 @@ static void serve_request(struct proxy *proxy, enum proxy_fault fault, int fd,
     if (!applies(fault, request)) {
         fault = PROXY_NONE;
     }
-    if (fault == PROXY_OTHER_STORE || (fault != PROXY_NONE && fault < PROXY_DROP_REPLY)) {
+    if (fault == PROXY_OTHER_STORE || fault == PROXY_REFUSE_PARTS ||
+        (fault != PROXY_NONE && fault < PROXY_DROP_REPLY)) {
         answer_alone(proxy, fault, fd, request);
         return;
     }

@@ -45,6 +45,7 @@ enum proxy_fault {
     /* no fault: a replace wants its ETag in quotes (and is only said to be done), and an upload
        that is to be completed as a new object is refused */
     PROXY_OTHER_STORE = PROXY_FAULTS,
+    PROXY_REFUSE_PARTS, /* SlowDown to each part of an upload */
     /* likewise, and bad ones */
     PROXY_LIE_IN_RACES, /* as PROXY_LIE, to a create while another one is under way */
     PROXY_FOLD_KEYS,    /* objects are put under their keys in lower case */

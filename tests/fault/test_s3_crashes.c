@@ -20,6 +20,7 @@
 
 #include "nero/storage_retry.h"
 #include "proxy.h"
+#include "s3_xml.h"
 #include "storage_s3.h"
 #include "tests/support/rgw.h"
 
@@ -131,6 +132,38 @@ static void kill_writer(struct proxy *proxy)
     proxy_set(proxy, PROXY_NONE, 0, 0);
 }
 
+static enum nero_status count_upload(void *context, const char *const *values,
+                                     struct nero_err *ignored)
+{
+    (void)values;
+    (void)ignored;
+    (*(int *)context)++;
+    return NERO_OK;
+}
+
+/* How many uploads are under way in the bucket, as the gateway says. */
+static int uploads_under_way(void)
+{
+    enum { LISTING_BYTES_MAX = 1024 * 1024 };
+    struct s3_client_options options = storage_s3_defaults().client;
+    struct s3_call call = {.method = "GET",
+                           .key = "",
+                           .query = {{"uploads", ""}},
+                           .body_bytes_max = LISTING_BYTES_MAX};
+    struct s3_http_answer answer;
+    struct s3_client *client;
+    int count = 0;
+
+    set_endpoint(gateway.port);
+    assert_int_equal(s3_client_open("s3://crashes", "crashes", &options, &client, &err), NERO_OK);
+    assert_int_equal(s3_client_send(client, &call, &answer, NULL, &err), NERO_OK);
+    assert_int_equal(s3_xml_uploads(bytes_as_view(&answer.body), count_upload, &count, &err),
+                     NERO_OK);
+    s3_http_answer_fini(&answer);
+    s3_client_close(client);
+    return count;
+}
+
 /* Only the parts that had not arrived are sent. */
 static void test_s3__a_killed_upload_goes_on(void **state)
 {
@@ -142,6 +175,7 @@ static void test_s3__a_killed_upload_goes_on(void **state)
     (void)state;
     kill_writer(proxy);
     assert_int_equal(storage_head(store, "blob", NULL, &err), NERO_NOT_FOUND);
+    assert_int_equal(uploads_under_way(), 1);
     before = proxy_counts(proxy);
     assert_int_equal(storage_put(store, "blob", bytes_view_of(object, OBJECT_BYTES), &err),
                      NERO_OK);
@@ -149,6 +183,27 @@ static void test_s3__a_killed_upload_goes_on(void **state)
     assert_int_equal(after.parts - before.parts, PARTS - PASSING);
     assert_true(after.bytes - before.bytes < (uint64_t)(PARTS - PASSING) * 8 * MIB + 65536);
     assert_object(store, "blob");
+    assert_int_equal(uploads_under_way(), 0);
+    storage_close(store);
+    proxy_stop(proxy);
+}
+
+/* Its parts are refused, until nobody tries any more: nothing of it stays at the gateway. */
+static void test_s3__a_failed_upload_is_aborted(void **state)
+{
+    struct proxy *proxy = proxy_start(gateway.port);
+    struct storage *store = open_at(proxy_port(proxy));
+    int requests = proxy_counts(proxy).requests;
+
+    (void)state;
+    assert_int_equal(uploads_under_way(), 0);
+    proxy_set(proxy, PROXY_REFUSE_PARTS, 0, -1);
+    assert_int_equal(storage_put(store, "aborted", bytes_view_of(object, OBJECT_BYTES), &err),
+                     NERO_UNAVAILABLE);
+    /* it looked for one, began one and ended it */
+    assert_int_equal(proxy_counts(proxy).requests - requests, 3);
+    assert_int_equal(uploads_under_way(), 0);
+    assert_int_equal(storage_head(store, "aborted", NULL, &err), NERO_NOT_FOUND);
     storage_close(store);
     proxy_stop(proxy);
 }
@@ -191,6 +246,7 @@ struct writer {
     struct thread thread;
     struct storage *store;
     size_t bytes;
+    _Atomic bool ended;
     enum nero_status status;
     struct nero_err err;
 };
@@ -201,6 +257,7 @@ static void write_object(void *context)
 
     writer->status =
         storage_put(writer->store, "held", bytes_view_of(object, writer->bytes), &writer->err);
+    writer->ended = true;
 }
 
 static struct storage *open_retrying(int port)
@@ -213,7 +270,8 @@ static struct storage *open_retrying(int port)
     return store;
 }
 
-/* The disks stop in the middle of a put: it waits, and succeeds when they go on. */
+/* The disks stop in the middle of a put, behind its first part and before its last: it waits, and
+ * succeeds when they go on. */
 static void test_s3__a_put_outlives_a_stopped_osd(void **state)
 {
     struct proxy *proxy = proxy_start(gateway.port);
@@ -222,10 +280,14 @@ static void test_s3__a_put_outlives_a_stopped_osd(void **state)
 
     (void)state;
     assert_int_equal(storage_put(direct, "held", bytes_view_str("old"), &err), NERO_OK);
+    proxy_set(proxy, PROXY_SLOW, 0, -1); /* there is a middle for certain */
     assert_int_equal(thread_start(&writer.thread, "writer", write_object, &writer, &err), NERO_OK);
     assert_true(wait_for_parts(proxy, 1));
     assert_int_equal(kill(gateway.pids[RGW_OSD], SIGSTOP), 0);
+    assert_true(proxy_counts(proxy).parts < PARTS);
     clock_sleep_ms(clock_system(), 1500);
+    assert_true(proxy_counts(proxy).parts < PARTS);
+    assert_false(writer.ended);
     assert_int_equal(kill(gateway.pids[RGW_OSD], SIGCONT), 0);
     thread_join(&writer.thread);
     assert_int_equal(writer.status, NERO_OK);
@@ -316,6 +378,7 @@ static int stop(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_s3__a_failed_upload_is_aborted),
         cmocka_unit_test(test_s3__a_killed_upload_goes_on),
         cmocka_unit_test(test_s3__an_upload_of_other_bytes_is_left_alone),
         cmocka_unit_test(test_s3__a_put_outlives_a_stopped_osd),
