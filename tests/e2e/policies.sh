@@ -3,7 +3,7 @@
 # what lacks. Method: roles of with_rgw's gateway with these very policies; a search whose scheduler,
 # runner and auditor each have only the session of their role, from a credentials file; then requests
 # that each must be refused; then the bucket's policy, on which the owner's requests fail too.
-#   with_rgw policies.sh SOURCE_DIR BINARY_DIR
+#   with_rgw --tls policies.sh SOURCE_DIR BINARY_DIR
 set -euo pipefail
 source=$1
 # shellcheck source=tests/e2e/world.sh
@@ -14,8 +14,8 @@ export NERO_STORE=s3://$bucket/$prefix
 
 admin() { radosgw-admin -c "$NERO_TEST_RGW_CONFIG" -n client.rgw "$@" >>"$work/admin.log" 2>&1; }
 
-fill_in() { # FILE: the policy as the README says
-  sed -e "s|BUCKET|$bucket|g; s|PREFIX|$prefix|g; s|RUN/|*/|g" \
+fill_in() { # FILE [RUN]: the policy as the README says, for all runs or for one
+  sed -e "s|BUCKET|$bucket|g; s|PREFIX|$prefix|g; s|RUN/|${2-*}/|g" \
     -e "s|RUNNER_ARN|arn:aws:iam:::role/broad|g" "$source/infra/policies/$1.json"
 }
 
@@ -52,7 +52,7 @@ request() { # ROLE METHOD NAME [BODY [HEADER...]]: print the answer's code; "own
   for header in "${@:5}"; do
     options+=(-H "$header")
   done
-  curl -sS -o "$work/answer" -w '%{http_code}' --path-as-is -X "$2" --user "$key:$secret" \
+  curl -sS -o "$work/answer" -w '%{http_code}' --cacert "$NERO_TEST_TLS_AUTHORITY" --path-as-is -X "$2" --user "$key:$secret" \
     --aws-sigv4 aws:amz:us-east-1:s3 "${options[@]}" -H "content-type: application/octet-stream" \
     -H "x-amz-content-sha256: $(printf %s "$body" | sha256sum | cut -d' ' -f1)" \
     "$AWS_ENDPOINT_URL_S3/$3"
@@ -136,6 +136,34 @@ for name in job/x blob/00/x result/00/x run inbox/x; do
   expect 403 auditor PUT "$runs/$name" forged
 done
 
+# ---- a runner of one run ----
+make_role narrow "$(fill_in runner roles)"
+expect 200 narrow GET "$bucket/$slot"
+expect 200 narrow PUT "$runs/job/mine" slot
+expect 200 narrow PUT "$runs/blob/00/mine" blob
+expect 200 owner PUT "$bucket/$prefix/runs/others/job/slot" theirs
+for name in job/slot blob/00/x result/00/x; do
+  expect 403 narrow PUT "$bucket/$prefix/runs/others/$name" forged
+done
+expect 403 narrow GET "$bucket/$prefix/runs/others/job/slot"
+expect 403 narrow PUT "$bucket/$prefix/runs/roles-not/job/x" forged
+
+# ---- objects in parts: of blobs alone, found and ended by who may write them ----
+for role in runner narrow; do
+  expect 200 "$role" POST "$runs/blob/00/large?uploads="
+  upload=$(element UploadId)
+  expect 200 "$role" PUT "$runs/blob/00/large?partNumber=1&uploadId=$upload" part
+  expect 200 "$role" GET "$bucket?uploads="
+  expect 200 "$role" GET "$runs/blob/00/large?uploadId=$upload"
+  expect 403 auditor DELETE "$runs/blob/00/large?uploadId=$upload"
+  expect 204 "$role" DELETE "$runs/blob/00/large?uploadId=$upload"
+  expect 403 "$role" POST "$runs/epoch/x?uploads="
+done
+expect 403 narrow POST "$bucket/$prefix/runs/others/blob/00/large?uploads="
+expect 403 auditor POST "$runs/blob/00/large?uploads="
+expect 200 owner GET "$bucket?uploads="
+! grep -F "<Upload>" "$work/answer" || fail "an upload stayed"
+
 # ---- what our programs say of it ----
 says() { # CODE WORDS COMMAND...
   local got=0
@@ -168,6 +196,13 @@ expect 204 owner DELETE "$runs/blob/00/x"
 expect 204 owner PUT "$bucket?policy=" "$(only RecordsAreCreatedNeverReplaced)"
 expect 403 owner PUT "$runs/job/x" new "if-none-match: *"
 expect 200 owner PUT "$runs/blob/00/x" new
+# One statement asks for TLS, and nothing but that.
+expect 204 owner PUT "$bucket?policy=" "$(only TlsOnly)"
+expect 403 owner GET "$bucket/$slot"
+expect 403 owner PUT "$runs/blob/00/x" new
+AWS_ENDPOINT_URL_S3=$NERO_TEST_TLS_ENDPOINT
+expect 200 owner GET "$bucket/$slot"
+expect 200 owner PUT "$runs/blob/00/x" new
 expect 204 owner PUT "$bucket?policy=" "$(fill_in bucket)"
-expect 403 owner GET "$bucket/$slot" # TLS only
+expect 200 owner GET "$bucket/$slot"
 echo "each role did its work, and was refused the rest"

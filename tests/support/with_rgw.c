@@ -3,7 +3,10 @@
  * NERO_TEST_RGW_CONFIG the configuration that radosgw-admin needs. --lie: behind a proxy that
  * leaves out every condition of a write, which then overwrites, as some stores do.
  *
- *   with_rgw [--lie] PROGRAM [ARGUMENT ...]
+ * --tls: with TLS too, at NERO_TEST_TLS_ENDPOINT, by the authority in the file
+ * NERO_TEST_TLS_AUTHORITY.
+ *
+ *   with_rgw [--lie|--tls] PROGRAM [ARGUMENT ...]
  */
 #include "rgw.h"
 
@@ -28,20 +31,36 @@ static struct proxy *start_liar(const struct rgw *gateway)
     return proxy;
 }
 
+static void start_gateway(struct rgw *gateway, bool tls)
+{
+    char text[TEMP_FOLDER_BYTES + 16];
+
+    if (!tls) {
+        rgw_start(gateway);
+        return;
+    }
+    rgw_start_tls(gateway);
+    (void)snprintf(text, sizeof text, "https://localhost:%d", gateway->tls_port);
+    (void)setenv("NERO_TEST_TLS_ENDPOINT", text, 1);
+    (void)snprintf(text, sizeof text, "%s/ca.pem", gateway->folder);
+    (void)setenv("NERO_TEST_TLS_AUTHORITY", text, 1);
+}
+
 int main(int argc, char **argv)
 {
     bool lie = argc > 1 && strcmp(argv[1], "--lie") == 0;
-    char **words = argv + 1 + lie;
+    bool tls = argc > 1 && strcmp(argv[1], "--tls") == 0;
+    char **words = argv + 1 + (lie || tls);
     struct proxy *proxy = NULL;
     struct rgw gateway;
     int status = -1;
     pid_t pid;
 
-    if (argc < 2 + lie) {
-        fprintf(stderr, "usage: with_rgw [--lie] PROGRAM [ARGUMENT ...]\n");
+    if (words[0] == NULL) {
+        fprintf(stderr, "usage: with_rgw [--lie|--tls] PROGRAM [ARGUMENT ...]\n");
         return 2;
     }
-    rgw_start(&gateway);
+    start_gateway(&gateway, tls);
     rgw_set_environment(&gateway);
     (void)setenv("NERO_TEST_RGW_CONFIG", gateway.config, 1);
     if (lie) {
