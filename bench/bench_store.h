@@ -55,4 +55,13 @@ enum nero_status bench_side_run(enum bench_side side, const struct bench_work *w
  */
 int bench_loopback(const struct bench_work *work);
 
+/* One core's SHA-256 of a long body, as our signer does it and as OpenSSL's library does. */
+struct bench_hash {
+    double nettle_mb_per_s;
+    double libcrypto_mb_per_s; /* 0: the library is not there */
+    bool has_extensions;       /* the processor's, by its own word */
+};
+
+struct bench_hash bench_hash_measure(void);
+
 #endif

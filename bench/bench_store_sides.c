@@ -59,42 +59,58 @@ static void take_usage(const struct rusage *used, struct bench_cost *out)
 /* ---- ours ---- */
 
 /*
- * A peer's product is a file in memory (/dev/shm); ours is a buffer of the caller's. So a get ends
- * when all objects are in their buffers, and they are written out for the check after the clock has
- * stopped; a put is from where the file lies in memory.
+ * All sides begin and end at the same files in memory (/dev/shm). Ours maps them: a file is the
+ * caller's buffer, whose pages a get makes as a peer's writing does.
  */
 struct ours {
     const struct bench_work *work;
     struct storage *store;
-    struct bytes *bodies; /* of a get */
     atomic_uint next;
     atomic_bool failed;
 };
 
-static void path_of(const struct bench_work *work, unsigned index, char path[BENCH_PATH_BYTES + 16])
+/* NULL: it cannot be. */
+static uint8_t *map_file(const struct bench_work *work, unsigned index, struct nero_err *err)
 {
-    (void)snprintf(path, BENCH_PATH_BYTES + 16, "%s/f%u", work->folder, index);
-}
-
-static enum nero_status put_file(struct ours *ours, unsigned index, const char *key,
-                                 struct nero_err *err)
-{
-    size_t bytes = (size_t)ours->work->bytes;
+    int flags = work->is_get ? O_RDWR | O_CREAT | O_TRUNC : O_RDONLY;
+    int populate = work->is_get ? 0 : MAP_POPULATE;
     char path[BENCH_PATH_BYTES + 16];
     void *body = MAP_FAILED;
-    enum nero_status status;
     int fd;
 
-    path_of(ours->work, index, path);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
+    (void)snprintf(path, sizeof path, "%s/f%u", work->folder, index);
+    fd = open(path, flags | O_CLOEXEC, 0600);
+    if (fd >= 0 && (!work->is_get || ftruncate(fd, (off_t)work->bytes) == 0)) {
+        body = mmap(NULL, (size_t)work->bytes, PROT_READ | (work->is_get ? PROT_WRITE : 0),
+                    MAP_SHARED | populate, fd, 0);
+    }
     if (fd >= 0) {
-        body = mmap(NULL, bytes, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
         (void)close(fd);
     }
     if (body == MAP_FAILED) {
-        return err_set(err, NERO_UNAVAILABLE, errno, "%s: cannot be read", path);
+        (void)err_set(err, NERO_UNAVAILABLE, errno, "%s: cannot be mapped", path);
+        return NULL;
     }
-    status = storage_put(ours->store, key, bytes_view_of(body, bytes), err);
+    return body;
+}
+
+static enum nero_status move_file(struct ours *ours, unsigned index, const char *key,
+                                  struct nero_err *err)
+{
+    size_t bytes = (size_t)ours->work->bytes;
+    uint8_t *body = map_file(ours->work, index, err);
+    enum nero_status status;
+
+    if (body == NULL) {
+        return err->status;
+    }
+    if (ours->work->is_get) { /* its room is there already, so it neither grows nor moves */
+        struct bytes out = {.data = body, .capacity = bytes, .bytes_max = bytes};
+
+        status = storage_get(ours->store, key, &out, NULL, err);
+    } else {
+        status = storage_put(ours->store, key, bytes_view_of(body, bytes), err);
+    }
     (void)munmap(body, bytes);
     return status;
 }
@@ -113,9 +129,7 @@ static void work_on(void *context)
             break;
         }
         (void)snprintf(key, sizeof key, "f%u", index);
-        status = ours->work->is_get
-                     ? storage_get(ours->store, key, &ours->bodies[index], NULL, &err)
-                     : put_file(ours, index, key, &err);
+        status = move_file(ours, index, key, &err);
         if (status != NERO_OK) {
             fprintf(stderr, "bench_store: %s\n", err.message);
             atomic_store(&ours->failed, true);
@@ -132,13 +146,6 @@ static bool open_ours(struct ours *ours)
 
     options.parallel = work->streams;
     (void)snprintf(url, sizeof url, "s3://%s/%s", work->bucket, work->prefix);
-    ours->bodies = calloc(work->count + 1, sizeof *ours->bodies);
-    if (ours->bodies == NULL) {
-        return false;
-    }
-    for (unsigned i = 0; i < work->count; i++) {
-        bytes_init(&ours->bodies[i], work->bytes);
-    }
     if (storage_s3_open_with(url, &options, true, &ours->store, &err) != NERO_OK) {
         fprintf(stderr, "bench_store: %s\n", err.message);
         return false;
@@ -153,24 +160,6 @@ static void note_cost(int64_t start_ns, struct bench_cost *out)
     out->seconds = clock_seconds_since(clock_system(), start_ns);
     (void)getrusage(RUSAGE_SELF, &used);
     take_usage(&used, out);
-}
-
-/* For the check. */
-static bool write_bodies(const struct ours *ours)
-{
-    bool good = true;
-
-    for (unsigned i = 0; i < ours->work->count && good; i++) {
-        char path[BENCH_PATH_BYTES + 16];
-        FILE *file;
-
-        path_of(ours->work, i, path);
-        file = fopen(path, "w");
-        good = file != NULL && fwrite(ours->bodies[i].data, 1, ours->bodies[i].bytes, file) ==
-                                   ours->bodies[i].bytes;
-        good = file != NULL && fclose(file) == 0 && good;
-    }
-    return good;
 }
 
 /* One object goes in parts, several at a time; many go one to a thread. */
@@ -195,7 +184,7 @@ static int run_ours(const struct bench_work *work, int64_t start_ns, struct benc
     }
     storage_close(ours.store);
     note_cost(start_ns, out);
-    return !atomic_load(&ours.failed) && (!work->is_get || write_bodies(&ours)) ? 0 : 1;
+    return atomic_load(&ours.failed) ? 1 : 0;
 }
 
 /* ---- the peers: the options that their documents name for speed ---- */
