@@ -33,7 +33,8 @@ struct runner_env {
     const char *redis_url;
     struct trust *trust;
     const struct key_pair *key;
-    const char *runner; /* name in the queue */
+    int64_t not_before_ms, not_after_ms; /* of its certificate, wall clock */
+    const char *runner;                  /* name in the queue */
     const char *host;
     struct backend *backend;
     uint32_t shards;

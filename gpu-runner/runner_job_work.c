@@ -300,8 +300,16 @@ static enum nero_status commit_final(struct runner_job *job, struct bytes_view s
     return NERO_OK;
 }
 
+/* By this clock the certificate is not in force: no signature of ours would be taken. */
+static bool cannot_sign(const struct runner_job *job)
+{
+    int64_t now_ms = clock_wall_ms(job->env->clock);
+
+    return now_ms < job->env->not_before_ms || now_ms > job->env->not_after_ms;
+}
+
 /* The work is done and paid for: wait for the store as long as nobody asks to stop, also for an
- * operator who mends a policy. */
+ * operator who mends a policy. Not with a wrong clock: another goes on from the last checkpoint. */
 static bool commit_final_patiently(struct runner_job *job, struct bytes_view state,
                                    struct bytes_view weights, struct bytes_view body)
 {
@@ -309,7 +317,7 @@ static bool commit_final_patiently(struct runner_job *job, struct bytes_view sta
 
     runner_backoff_reset(&job->backoff);
     while (commit_final(job, state, weights, body, &err) != NERO_OK) {
-        if (err.status == NERO_DENIED) {
+        if (err.status == NERO_DENIED && !cannot_sign(job)) {
             err.status = NERO_UNAVAILABLE;
         }
         if (!runner_job_again(job, "commit the result", &err)) {

@@ -41,11 +41,12 @@ struct unable {
 
 struct member {
     char run[SLOT_RUN_BYTES];
-    struct trust *trust;                 /* NULL: not certified */
-    int64_t asked_ns;                    /* last try to enrol */
-    int64_t not_before_ms, not_after_ms; /* no job is begun outside, wall clock */
-    int64_t announced_ns;                /* 0: never */
-    bool seen;                           /* in the newest list of runs */
+    struct trust *trust;            /* NULL: not certified */
+    int64_t asked_ns;               /* last try to enrol */
+    int64_t not_before_ms, last_ms; /* no job is begun outside, wall clock */
+    int64_t not_after_ms;           /* end of the certificate */
+    int64_t announced_ns;           /* 0: never */
+    bool seen;                      /* in the newest list of runs */
 };
 
 struct loop {
@@ -269,7 +270,8 @@ static enum nero_status open_trust(struct loop *loop, struct member *member,
     member->trust = trust;
     margin_ms = (grant->certificate.not_after_ms - clock_wall_ms(loop->clock)) / 8;
     member->not_before_ms = grant->certificate.not_before_ms;
-    member->not_after_ms =
+    member->not_after_ms = grant->certificate.not_after_ms;
+    member->last_ms =
         grant->certificate.not_after_ms - (margin_ms < LOOP_MARGIN_MS ? margin_ms : LOOP_MARGIN_MS);
     log_line(LOG_INFO, "runner.enrolled", &(struct log_context){.run = member->run},
              "runner=%s valid_s=%" PRId64, loop->runner,
@@ -311,8 +313,7 @@ static bool is_certified(const struct loop *loop, const struct member *member)
 {
     int64_t now_ms = clock_wall_ms(loop->clock);
 
-    return member->trust != NULL && member->not_before_ms <= now_ms &&
-           now_ms < member->not_after_ms;
+    return member->trust != NULL && member->not_before_ms <= now_ms && now_ms < member->last_ms;
 }
 
 static bool has_work(const struct loop *loop)
@@ -416,6 +417,8 @@ static void run_claimed(struct loop *loop, struct member *member, struct queue_c
                              .redis_url = options->redis_url,
                              .trust = member->trust,
                              .key = &loop->key,
+                             .not_before_ms = member->not_before_ms,
+                             .not_after_ms = member->not_after_ms,
                              .runner = loop->runner,
                              .host = loop->host,
                              .backend = loop->backend,

@@ -157,13 +157,18 @@ enum nero_status chain_make(struct chain *chain, struct chain_row *row, const st
                             bool control, const struct key_pair *signer, struct chain_record **out,
                             struct nero_err *err)
 {
+    enum nero_status status;
     struct slot slot;
 
     if (chain_may_append(chain, row, given, control, err) != NERO_OK ||
         fill(chain, row, given, control, &slot, err) != NERO_OK) {
         return err->status;
     }
-    return make_record(chain, row, &slot, signer, out, err);
+    status = make_record(chain, row, &slot, signer, out, err);
+    if (status == NERO_DENIED) {
+        row->try_number = UINT64_MAX; /* nothing was sent: the next try asks the clock anew */
+    }
+    return status;
 }
 
 /*

@@ -439,6 +439,24 @@ static void test_chain__blobs_are_verified_and_heal(void **state)
     bytes_fini(&out);
 }
 
+/* A clock that is before the certificate (by more than the slack of 10 min) for a while: nothing is
+ * signed then, and the same append succeeds afterwards. */
+static void test_chain__a_clock_put_right_signs_again(void **state)
+{
+    struct actor a = actor_of(1, 1, 0);
+    struct key_pair key;
+
+    (void)state;
+    key_pair_generate(&key);
+    chain_world_certify(&key, CHAIN_WORLD_RUN, KEYS_USE_SLOTS, 600000 + 400, 3600000);
+    a.key = &key;
+    REFUSED(NERO_DENIED, take_over(&a));
+    clock_sleep_ms(clock_system(), 500);
+    OK(take_over(&a));
+    OK(append(&a, SLOT_FINAL));
+    chain_close(a.chain);
+}
+
 /* ---- attempts without progress ---- */
 
 static void lost_is(uint32_t expected)
@@ -536,6 +554,7 @@ int main(void)
         TEST(too_many_damaged_in_a_row_is_an_error),
         TEST(a_slot_is_at_most_64_kib),
         TEST(blobs_are_verified_and_heal),
+        TEST(a_clock_put_right_signs_again),
         TEST(counts_attempts_without_progress),
         TEST(a_former_leader_is_stale),
     };
