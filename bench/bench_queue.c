@@ -2,8 +2,8 @@
  * What the queue costs: submit, claim, claim + complete, renew per second with 50 and 1,000
  * connections, each beside its limit, a script that does the same redis.calls without any logic;
  * bytes per queued job; and the latency of claims at a steady load on 1,000 connections.
- * A private Redis, one thread a connection. bench/queue runs it, and the peers behind it.
- *   bench_queue [SECONDS]
+ * A private Redis, one thread a connection; each figure the median of several rounds. bench/queue
+ * runs it, with the peers beside it.
  */
 #include <inttypes.h>
 #include <pthread.h>
@@ -16,9 +16,11 @@
 
 #include "nero/clock.h"
 #include "nero/mem.h"
+#include "nero/options.h"
 #include "nero/queue.h"
 #include "nero/redis_child.h"
 #include "queue_script.h"
+#include "tests/support/temp_folder.h"
 
 #define RUN "bench"
 
@@ -31,8 +33,15 @@ enum {
     STACK_BYTES = 256 * 1024,
     LOAD_CLAIMS = 200, /* a second */
     LOAD_RENEWALS = 100,
-    MEMORY_JOBS = 10000
+    MEMORY_JOBS = 10000,
+    ROUNDS_MAX = 15
 };
+
+/* What is aimed at. */
+#define AIM_OF_LIMIT 0.5
+#define AIM_OF_PEER 5.0
+#define AIM_CLAIM_MS 10.0
+#define AIM_JOB_BYTES 1024.0
 
 enum work { SUBMIT, CLAIM, CLAIM_COMPLETE, RENEW, WORKS, LOAD = WORKS };
 
@@ -90,8 +99,10 @@ struct bench {
     enum work work;
     bool limit;
     double seconds;
+    uint64_t rounds;
+    bool json;
     pthread_barrier_t barrier;
-    atomic_ulong failures;
+    atomic_ulong failures; /* claims that found nothing though there were jobs */
 };
 
 struct connection {
@@ -107,6 +118,7 @@ struct connection {
     uint32_t *renewals; /* of LOAD */
     unsigned renewal_count;
     uint64_t made; /* jobs named so far */
+    int64_t begun_ns, ended_ns;
 };
 
 static void check(enum nero_status status, const struct nero_err *err, const char *what)
@@ -255,6 +267,7 @@ static void loop_closed(struct connection *connection)
         int64_t from_ns = clock_mono_ns(clock_system());
 
         if (!(bench->limit ? do_limit(connection) : do_work(connection))) {
+            atomic_fetch_add(&connection->bench->failures, 1);
             break; /* no job is left */
         }
         note_sample(connection->samples, &connection->sample_count, from_ns);
@@ -315,11 +328,13 @@ static void *run_connection(void *context)
         eval(connection, limit_submit, &job);
     }
     (void)pthread_barrier_wait(&connection->bench->barrier);
+    connection->begun_ns = clock_mono_ns(clock_system());
     if (connection->bench->work == LOAD) {
         loop_open(connection);
     } else {
         loop_closed(connection);
     }
+    connection->ended_ns = clock_mono_ns(clock_system());
     queue_close(connection->queue);
     return NULL;
 }
@@ -357,16 +372,91 @@ static uint32_t *gather(const struct connection *connections, unsigned count, bo
     return all;
 }
 
-static double print_samples(const char *name, const uint32_t *samples, size_t count, double seconds)
+/* What one work costs. */
+struct cost {
+    double rate, p50_ms, p99_ms;
+    double us; /* in the server, a call */
+};
+
+/* From the first connection's begin to the last one's end. */
+static double elapsed(const struct connection *connections, unsigned count)
 {
-    double rate = (double)count / seconds;
+    int64_t begun_ns = INT64_MAX;
+    int64_t ended_ns = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        begun_ns = connections[i].begun_ns < begun_ns ? connections[i].begun_ns : begun_ns;
+        ended_ns = connections[i].ended_ns > ended_ns ? connections[i].ended_ns : ended_ns;
+    }
+    return (double)(ended_ns - begun_ns) * 1e-9;
+}
+
+static struct cost cost_of(const uint32_t *samples, size_t count, double seconds)
+{
     size_t half = count / 2;
     size_t late = count * 99 / 100;
 
-    (void)printf("%-28s %9.0f /s   p50 %7.2f ms   p99 %7.2f ms\n", name, rate,
-                 count > 0 ? samples[half] / 1000.0 : 0, count > 0 ? samples[late] / 1000.0 : 0);
+    return (struct cost){.rate = (double)count / seconds,
+                         .p50_ms = count > 0 ? samples[half] / 1000.0 : 0,
+                         .p99_ms = count > 0 ? samples[late] / 1000.0 : 0};
+}
+
+static int by_number(const void *a, const void *b)
+{
+    double x = *(const double *)a;
+    double y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+static double median(double *values, uint64_t count)
+{
+    qsort(values, count, sizeof *values, by_number);
+    return (values[(count - 1) / 2] + values[count / 2]) / 2;
+}
+
+/* Each figure its own median. */
+static struct cost median_cost(const struct cost *rounds, uint64_t count)
+{
+    double values[4][ROUNDS_MAX];
+
+    for (uint64_t i = 0; i < count; i++) {
+        values[0][i] = rounds[i].rate;
+        values[1][i] = rounds[i].p50_ms;
+        values[2][i] = rounds[i].p99_ms;
+        values[3][i] = rounds[i].us;
+    }
+    return (struct cost){median(values[0], count), median(values[1], count),
+                         median(values[2], count), median(values[3], count)};
+}
+
+static void print_cost(const struct bench *bench, const char *name, unsigned connections,
+                       const struct cost *cost)
+{
+    if (bench->json) {
+        (void)printf("{\"what\": \"%s\", \"connections\": %u, \"rate\": %.1f, \"p50_ms\": "
+                     "%.3f, \"p99_ms\": %.3f, \"server_us\": %.2f}\n",
+                     name, connections, cost->rate, cost->p50_ms, cost->p99_ms, cost->us);
+    } else {
+        (void)printf("%-28s %9.0f /s   p50 %7.2f ms   p99 %7.2f ms   in the server %.1f us\n", name,
+                     cost->rate, cost->p50_ms, cost->p99_ms, cost->us);
+    }
     (void)fflush(stdout);
-    return rate;
+}
+
+/* `least`: the aim is at least that, else at most. */
+static void judge(const struct bench *bench, const char *what, double value, double aim, bool least)
+{
+    bool kept = least ? value >= aim : value <= aim;
+
+    if (bench->json) {
+        (void)printf("{\"aim\": \"%s\", \"value\": %.3f, \"%s\": %.3f, \"kept\": %s}\n", what,
+                     value, least ? "least" : "most", aim, kept ? "true" : "false");
+    } else {
+        (void)printf("%-52s %9.2f  (aim: at %s %g)  %s\n", what, value, least ? "least" : "most",
+                     aim, kept ? "kept" : "MISSED");
+    }
+    (void)fflush(stdout);
 }
 
 static void plain(struct queue *queue, const char *a, const char *b)
@@ -456,12 +546,6 @@ static double script_us(struct queue *queue)
     return us;
 }
 
-/* What one work costs. */
-struct cost {
-    double rate;
-    double us;
-};
-
 static struct cost measure(struct bench *bench, enum work work, unsigned count, bool limit)
 {
     struct connection *connections;
@@ -469,7 +553,7 @@ static struct cost measure(struct bench *bench, enum work work, unsigned count, 
     struct cost cost;
     uint32_t *samples;
     size_t total;
-    char name[64];
+    double us;
 
     bench->work = work;
     bench->limit = limit;
@@ -479,38 +563,94 @@ static struct cost measure(struct bench *bench, enum work work, unsigned count, 
     CHECK(queue_open(redis_child_url(bench->redis), &queue, err));
     plain(queue, "CONFIG", "RESETSTAT");
     connections = run(bench, count);
-    cost.us = script_us(queue);
+    us = script_us(queue);
     queue_close(queue);
     samples = gather(connections, count, false, &total);
-    (void)snprintf(name, sizeof name, "%s%s", names[work], limit ? ", limit" : "");
-    cost.rate = print_samples(name, samples, total, bench->seconds);
+    cost = cost_of(samples, total, elapsed(connections, count));
+    cost.us = us;
     free(samples);
     free_connections(connections, count);
     return cost;
 }
 
-static void measure_load(struct bench *bench, double seconds)
+/* Ours and its limit in turns. */
+static double compare(struct bench *bench, enum work work, unsigned count, double *rate)
+{
+    struct cost ours[ROUNDS_MAX];
+    struct cost limit[ROUNDS_MAX];
+    struct cost our;
+    struct cost most;
+    char name[64];
+
+    for (uint64_t i = 0; i < bench->rounds; i++) {
+        ours[i] = measure(bench, work, count, false);
+        limit[i] = measure(bench, work, count, true);
+    }
+    our = median_cost(ours, bench->rounds);
+    most = median_cost(limit, bench->rounds);
+    print_cost(bench, names[work], count, &our);
+    (void)snprintf(name, sizeof name, "%s, limit", names[work]);
+    print_cost(bench, name, count, &most);
+    *rate = our.rate;
+    return our.rate / most.rate;
+}
+
+static void measure_load(struct bench *bench, unsigned count, double seconds)
 {
     struct connection *connections;
     uint32_t *samples;
+    struct cost claim;
+    struct cost renew;
     size_t total;
     double before = bench->seconds;
 
     bench->work = LOAD;
     bench->limit = false;
     bench->seconds = seconds;
-    prepare(bench, CONNECTIONS_MAX + (uint64_t)(LOAD_CLAIMS * seconds));
-    connections = run(bench, CONNECTIONS_MAX);
-    (void)printf("steady load, %d connections, %d claims/s and %d renewals/s:\n", CONNECTIONS_MAX,
-                 LOAD_CLAIMS, LOAD_RENEWALS);
-    samples = gather(connections, CONNECTIONS_MAX, false, &total);
-    (void)print_samples("  claim", samples, total, seconds);
+    atomic_store(&bench->failures, 0);
+    prepare(bench, count + (uint64_t)(LOAD_CLAIMS * seconds));
+    connections = run(bench, count);
+    samples = gather(connections, count, false, &total);
+    claim = cost_of(samples, total, seconds);
     free(samples);
-    samples = gather(connections, CONNECTIONS_MAX, true, &total);
-    (void)print_samples("  renew", samples, total, seconds);
+    samples = gather(connections, count, true, &total);
+    renew = cost_of(samples, total, seconds);
     free(samples);
-    free_connections(connections, CONNECTIONS_MAX);
+    free_connections(connections, count);
     bench->seconds = before;
+    print_cost(bench, "claim at a steady load", count, &claim);
+    print_cost(bench, "renew at a steady load", count, &renew);
+    judge(bench, "claims at the steady load that found nothing", (double)bench->failures, 0, false);
+    judge(bench, "claim p99 at the steady load, ms", claim.p99_ms, AIM_CLAIM_MS, false);
+}
+
+/* ---- peers: a command that prints a line for each, its name and what it takes a second ---- */
+
+static void measure_peers(const struct bench *bench, const char *command, double ours)
+{
+    FILE *peers = popen(command, "r"); /* a command line of the person's own */
+    char line[256];
+    double fastest = 0;
+
+    if (peers == NULL) {
+        perror(command);
+        exit(1);
+    }
+    while (fgets(line, sizeof line, peers) != NULL) {
+        const char *rate = strstr(line, "\"rate\": ");
+
+        if (rate != NULL && strtod(rate + 8, NULL) > fastest) {
+            fastest = strtod(rate + 8, NULL);
+        }
+        (void)fputs(line, stdout);
+    }
+    if (pclose(peers) != 0) {
+        (void)fprintf(stderr, "bench_queue: the peers failed: %s\n", command);
+        exit(1);
+    }
+    if (fastest > 0) {
+        judge(bench, "claim+complete, times the faster peer", ours / fastest, AIM_OF_PEER, true);
+    }
 }
 
 static long long used_memory(struct queue *queue)
@@ -534,42 +674,87 @@ static void measure_memory(struct bench *bench)
     CHECK(queue_open(redis_child_url(bench->redis), &queue, err));
     before = used_memory(queue);
     prepare(bench, MEMORY_JOBS);
-    (void)printf("%-28s %9lld bytes a job beside its envelope of %d\n", "memory",
-                 (used_memory(queue) - before) / MEMORY_JOBS - ENVELOPE_BYTES, ENVELOPE_BYTES);
+    judge(bench, "bytes a queued job beside its envelope",
+          (double)(used_memory(queue) - before) / MEMORY_JOBS - ENVELOPE_BYTES, AIM_JOB_BYTES,
+          false);
     queue_close(queue);
+}
+
+static void run_all(struct bench *bench, unsigned most, const char *peers)
+{
+    const unsigned counts[] = {50, most};
+    double rate = 0;
+
+    measure_memory(bench); /* first: nothing is being freed yet */
+    for (unsigned i = 0; i < 2; i++) {
+        if (!bench->json) {
+            (void)printf("%u connections:\n", counts[i]);
+        }
+        for (enum work work = SUBMIT; work < WORKS; work++) {
+            double ours;
+            double share = compare(bench, work, counts[i], &ours);
+
+            if (work == CLAIM_COMPLETE) {
+                judge(bench, "claim+complete, of the limit", share, AIM_OF_LIMIT, true);
+                rate = i == 0 ? ours : rate;
+            }
+        }
+    }
+    measure_load(bench, most, 3 * bench->seconds);
+    if (peers != NULL) {
+        measure_peers(bench, peers, rate);
+    }
 }
 
 int main(int argc, char **argv)
 {
-    static struct bench bench = {.seconds = 3};
-    static const unsigned counts[] = {50, CONNECTIONS_MAX};
+    static struct bench bench = {.seconds = 3, .rounds = 3};
+    const char *peers = NULL;
+    uint64_t most = CONNECTIONS_MAX;
+    const struct options_spec specs[] = {
+        {"seconds", OPTIONS_DOUBLE, "S", "of each measurement (3)", NULL, &bench.seconds, 0},
+        {"rounds", OPTIONS_U64, "N", "of which the medians are printed (3)", NULL, &bench.rounds,
+         ROUNDS_MAX},
+        {"connections", OPTIONS_U64, "N", "at most (1000)", NULL, &most, CONNECTIONS_MAX},
+        {"peers", OPTIONS_STRING, "COMMAND", "prints a JSON object with a rate for each peer", NULL,
+         &peers, 0},
+        {"json", OPTIONS_FLAG, NULL, "a JSON object a line", NULL, &bench.json, 0}};
+    const struct options_command command = {
+        .program = "bench_queue",
+        .arguments = "",
+        .about = "Submit, claim, claim+complete and renew a second, beside a script of the same\n"
+                 "redis.calls without logic; claims at a steady load; bytes a queued job. Ends\n"
+                 "with 0 whether or not the aims are kept: each line says so.",
+        .specs = specs,
+        .spec_count = sizeof specs / sizeof specs[0]};
+    struct options_parsed parsed;
     struct rlimit files = {.rlim_cur = 4096, .rlim_max = 4096};
-    char folder[] = "/tmp/bench_queue.XXXXXX";
+    char folder[TEMP_FOLDER_BYTES];
+    struct nero_err fault;
 
-    if (argc > 1) {
-        bench.seconds = strtod(argv[1], NULL);
+    if (options_parse(&command, argc, argv, &parsed, &fault) != NERO_OK) {
+        (void)fprintf(stderr, "bench_queue: %s\n", fault.message);
+        return ERR_EXIT_INPUT;
+    }
+    if (parsed.help) {
+        options_print_help(&command, stdout);
+        return ERR_EXIT_DONE;
+    }
+    if (!(bench.seconds > 0 && bench.seconds <= 600) || bench.rounds == 0 || most == 0) {
+        (void)fprintf(stderr, "bench_queue: --seconds: above 0, at most 600; --rounds and "
+                              "--connections: at least 1\n");
+        return ERR_EXIT_INPUT;
     }
     (void)setrlimit(RLIMIT_NOFILE, &files);
-    if (mkdtemp(folder) == NULL || bench.seconds <= 0) {
-        (void)fprintf(stderr, "bench_queue: no folder, or no time\n");
-        return 2;
+    if (temp_folder_make(folder, NULL) != 0) {
+        perror("bench_queue: make a folder");
+        return ERR_EXIT_INPUT;
     }
     CHECK(hash_library_init(err));
     memset(bench.envelope, 'e', sizeof bench.envelope);
     CHECK(redis_child_start(folder, &bench.redis, err));
-    measure_memory(&bench); /* first: nothing is being freed yet */
-    for (unsigned i = 0; i < 2; i++) {
-        (void)printf("%u connections:\n", counts[i]);
-        for (enum work work = SUBMIT; work < WORKS; work++) {
-            struct cost ours = measure(&bench, work, counts[i], false);
-            struct cost limit = measure(&bench, work, counts[i], true);
-
-            (void)printf("%-28s %9.2f of the limit; in the server %.1f us a call, %.1f at the "
-                         "limit: %.2f\n",
-                         "", ours.rate / limit.rate, ours.us, limit.us, limit.us / ours.us);
-        }
-    }
-    measure_load(&bench, 10);
+    run_all(&bench, (unsigned)most, peers);
     redis_child_stop(bench.redis);
-    return 0;
+    temp_folder_remove(folder);
+    return ERR_EXIT_DONE;
 }

@@ -1,7 +1,6 @@
 /*
  * How long a queue takes to come back from a store: a run of many jobs in a folder, a private Redis
- * that knows nothing of it, and the steps that a scheduler takes after a loss. Prints seconds.
- *   bench_rebuild [JOBS [BYTES_OF_AN_ENVELOPE]]
+ * that knows nothing of it, and the steps that a scheduler takes after a loss.
  */
 #include <errno.h>
 #include <ftw.h>
@@ -16,12 +15,16 @@
 #include "nero/compare.h"
 #include "nero/layout.h"
 #include "nero/mem.h"
+#include "nero/options.h"
 #include "nero/redis_child.h"
 #include "nero/run.h"
 
 #define RUN "bench"
 
 enum { LEASE_MS = 30000, NO_WINDOW_BITS = 62 };
+
+#define AIM_S 30.0
+#define AIM_JOBS 100000.0
 
 struct bench {
     char folder[64];
@@ -33,6 +36,7 @@ struct bench {
     struct storage *store;
     struct trust *trust;
     struct backlog *backlog;
+    bool json;
 };
 
 static void check(enum nero_status status, const struct nero_err *err, const char *what)
@@ -161,11 +165,12 @@ static void put_jobs(const struct bench *bench, uint64_t count, size_t bytes)
 
 /* ---- the steps ---- */
 
-static double step(const char *what, int64_t *from_ns)
+static double step(const struct bench *bench, const char *what, int64_t *from_ns)
 {
     double seconds = clock_seconds_since(clock_system(), *from_ns);
 
-    (void)printf("%-40s %8.2f s\n", what, seconds);
+    (void)printf(bench->json ? "{\"step\": \"%s\", \"seconds\": %.3f}\n" : "%-40s %8.2f s\n", what,
+                 seconds);
     (void)fflush(stdout);
     *from_ns = clock_mono_ns(clock_system());
     return seconds;
@@ -178,6 +183,23 @@ static enum nero_status count_difference(void *context, const struct compare_dif
     (void)difference;
     (void)err;
     return NERO_OK;
+}
+
+/* The aim is for AIM_JOBS: fewer have as much less time. */
+static void judge(const struct bench *bench, double seconds, uint64_t queued, uint64_t done)
+{
+    double aim_s = AIM_S * (double)(queued + done) / AIM_JOBS;
+    bool kept = seconds <= aim_s;
+
+    if (bench->json) {
+        (void)printf("{\"rebuilt_s\": %.3f, \"queued\": %" PRIu64 ", \"done\": %" PRIu64
+                     ", \"aim_s\": %.3f, \"kept\": %s}\n",
+                     seconds, queued, done, aim_s, kept ? "true" : "false");
+    } else {
+        (void)printf("%-40s %8.2f s  (%" PRIu64 " jobs queued, %" PRIu64
+                     " have results; aim: %g s)  %s\n",
+                     "rebuilt", seconds, queued, done, aim_s, kept ? "kept" : "MISSED");
+    }
 }
 
 static void rebuild(struct bench *bench)
@@ -193,23 +215,22 @@ static void rebuild(struct bench *bench)
     double total = 0;
 
     CHECK(backlog_open(bench->store, bench->trust, &bench->backlog, err));
-    total += step("read batches and list results", &from_ns);
+    total += step(bench, "read batches and list results", &from_ns);
     CHECK(queue_lead(bench->queue, RUN, 1, LEASE_MS, err));
     CHECK(backlog_meet(bench->backlog, bench->queue, 1, NULL, err));
-    total += step("meet Redis", &from_ns);
+    total += step(bench, "meet Redis", &from_ns);
     do {
         CHECK(backlog_fill(bench->backlog, bench->queue, &fill, &added, err));
     } while (added > 0);
-    total += step("look at chains, read and queue jobs", &from_ns);
+    total += step(bench, "look at chains, read and queue jobs", &from_ns);
     CHECK(queue_counts(bench->queue, RUN, &counts, err));
-    (void)printf("%-40s %8.2f s  (%" PRIu64 " jobs queued, %" PRIu64 " have results)\n", "rebuilt",
-                 total, counts.ready, backlog_count(bench->backlog) - counts.ready);
+    judge(bench, total, counts.ready, backlog_count(bench->backlog) - counts.ready);
     backlog_close(bench->backlog);
     from_ns = clock_mono_ns(clock_system());
     CHECK(backlog_open(bench->store, bench->trust, &bench->backlog, err));
     CHECK(compare_queue(bench->backlog, bench->queue, RUN, NULL, count_difference, NULL, &result,
                         err));
-    (void)step("compare (--dry-run)", &from_ns);
+    (void)step(bench, "compare (--dry-run)", &from_ns);
     if (result.differences != 0) {
         (void)fprintf(stderr, "bench_rebuild: %" PRIu64 " differences\n", result.differences);
         exit(1);
@@ -227,20 +248,41 @@ static int remove_one(const char *path, const struct stat *info, int kind, struc
 int main(int argc, char **argv)
 {
     struct bench bench = {.folder = "/tmp/bench_rebuild.XXXXXX"};
-    uint64_t jobs = argc > 1 ? strtoull(argv[1], NULL, 10) : 100000;
-    size_t bytes = argc > 2 ? (size_t)strtoull(argv[2], NULL, 10) : 1500;
+    uint64_t jobs = 100000;
+    uint64_t bytes = 1500;
+    const struct options_spec specs[] = {
+        {"jobs", OPTIONS_U64, "N", "of the run (100000)", NULL, &jobs, 10000000},
+        {"bytes", OPTIONS_U64, "N", "of a job's envelope (1500)", NULL, &bytes, 1 << 16},
+        {"json", OPTIONS_FLAG, NULL, "a JSON object a line", NULL, &bench.json, 0}};
+    const struct options_command command = {
+        .program = "bench_rebuild",
+        .arguments = "",
+        .about =
+            "How long a queue takes to come back from a store after Redis lost it. Every fifth\n"
+            "job has a result. The aim is 30 s for 100,000 jobs.",
+        .specs = specs,
+        .spec_count = sizeof specs / sizeof specs[0]};
+    struct options_parsed parsed;
+    struct nero_err fault;
     int64_t from_ns = clock_mono_ns(clock_system());
 
-    if (bytes < sizeof jobs || mkdtemp(bench.folder) == NULL) {
-        (void)fprintf(stderr, "bench_rebuild: no folder, or envelopes too small\n");
-        return 2;
+    if (options_parse(&command, argc, argv, &parsed, &fault) != NERO_OK) {
+        (void)fprintf(stderr, "bench_rebuild: %s\n", fault.message);
+        return ERR_EXIT_INPUT;
+    }
+    if (parsed.help) {
+        options_print_help(&command, stdout);
+        return ERR_EXIT_DONE;
+    }
+    if (bytes < sizeof jobs || jobs == 0 || mkdtemp(bench.folder) == NULL) {
+        (void)fprintf(stderr, "bench_rebuild: no folder, no jobs, or envelopes too small\n");
+        return ERR_EXIT_INPUT;
     }
     CHECK(hash_library_init(err));
     key_pair_generate(&bench.key);
     put_run(&bench);
-    put_jobs(&bench, jobs, bytes);
-    (void)printf("%" PRIu64 " jobs of %zu bytes\n", jobs, bytes);
-    (void)step("(write the store)", &from_ns);
+    put_jobs(&bench, jobs, (size_t)bytes);
+    (void)step(&bench, "(write the store)", &from_ns);
     (void)snprintf(bench.url, sizeof bench.url, "file://%s/store", bench.folder);
     (void)snprintf(bench.redis_folder, sizeof bench.redis_folder, "%s/redis", bench.folder);
     (void)mkdir(bench.redis_folder, 0700);

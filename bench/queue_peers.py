@@ -2,9 +2,11 @@
 """What RQ and Celery do on the same machine: jobs with nothing to do, taken and completed a second.
 
 A private redis-server with the settings of ours; WORKERS processes (RQ) or one worker with 50 threads
-(Celery), both with results switched off. Says which of the two is not installed. Debian: python3-rq, celery.
+(Celery), both with results switched off, both at the ready before the clock runs. A JSON object a line; says
+which of the two is not installed, and ends with an error when one that is does not work. Debian: python3-rq, celery.
   queue_peers.py [JOBS]
 """
+import json
 import multiprocessing
 import os
 import subprocess
@@ -20,6 +22,18 @@ def nothing(payload):
     return None
 
 
+def tell(peer, submit, rate, workers):
+    print(json.dumps({"peer": peer, "submit": round(submit), "rate": round(rate), "workers": workers}), flush=True)
+
+
+def wait_until(done, what, seconds=60):
+    end = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > end:
+            raise RuntimeError(f"{what}: not within {seconds} s")
+        time.sleep(0.005)
+
+
 def rq_worker(socket):
     import logging
     import redis
@@ -27,7 +41,7 @@ def rq_worker(socket):
 
     logging.disable(logging.CRITICAL)
     connection = redis.Redis(unix_socket_path=socket)
-    rq.SimpleWorker([rq.Queue("q", connection=connection)], connection=connection).work(burst=True)
+    rq.SimpleWorker([rq.Queue("q", connection=connection)], connection=connection).work()
 
 
 def measure_rq(socket, jobs):
@@ -35,22 +49,26 @@ def measure_rq(socket, jobs):
     import rq
 
     connection = redis.Redis(unix_socket_path=socket)
-    queue = rq.Queue("q", connection=connection)
-    start = time.monotonic()
-    for _ in range(jobs):
-        queue.enqueue("queue_peers.nothing", PAYLOAD, result_ttl=0)
-    submitted = time.monotonic() - start
     workers = [multiprocessing.Process(target=rq_worker, args=(socket,)) for _ in range(WORKERS)]
-    start = time.monotonic()
     for worker in workers:
         worker.start()
-    while len(queue) > 0:
-        time.sleep(0.02)
-    seconds = time.monotonic() - start
-    for worker in workers:
-        worker.join()
-    print(f"RQ {rq.VERSION}: submit {jobs / submitted:.0f} /s, take+complete {jobs / seconds:.0f} /s "
-          f"({WORKERS} workers)", flush=True)
+    try:
+        wait_until(lambda: len(rq.Worker.all(connection=connection)) == WORKERS, "RQ's workers")
+        queue = rq.Queue("waiting", connection=connection)  # in which nobody looks
+        start = time.monotonic()
+        for _ in range(jobs):
+            queue.enqueue("queue_peers.nothing", PAYLOAD, result_ttl=0)
+        submitted = time.monotonic() - start
+        start = time.monotonic()
+        connection.rename("rq:queue:waiting", "rq:queue:q")  # all at once, with the workers at the ready
+        wait_until(lambda: connection.exists("rq:queue:q") == 0, "RQ", 600)
+        seconds = time.monotonic() - start
+    finally:
+        for worker in workers:
+            worker.terminate()
+        for worker in workers:
+            worker.join()
+    tell(f"RQ {rq.VERSION}", jobs / submitted, jobs / seconds, f"{WORKERS} processes")
 
 
 CELERY_APP = """
@@ -82,17 +100,18 @@ def measure_celery(socket, jobs, folder):
         [sys.executable, "-m", "celery", "-A", "peer", "worker", "--pool=threads", "-c", "50",
          "--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "CRITICAL"],
         cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while connection.llen("celery") >= jobs:
-        time.sleep(0.02)
-    start = time.monotonic()  # it has begun: its start is not counted
-    left = connection.llen("celery") + connection.hlen("unacked")
-    while connection.llen("celery") + connection.hlen("unacked") > 0:
-        time.sleep(0.02)
-    seconds = time.monotonic() - start
-    worker.terminate()
-    worker.wait()
-    print(f"Celery {celery.__version__}: submit {jobs / submitted:.0f} /s, "
-          f"take+complete {left / seconds:.0f} /s (50 threads)", flush=True)
+    try:
+        wait_until(lambda: connection.llen("celery") < jobs or worker.poll() is not None, "Celery's worker")
+        if worker.poll() is not None:
+            raise RuntimeError(f"Celery's worker ended with {worker.returncode}")
+        start = time.monotonic()  # it has begun: its start is not counted
+        left = connection.llen("celery") + connection.hlen("unacked")
+        wait_until(lambda: connection.llen("celery") + connection.hlen("unacked") == 0, "Celery", 600)
+        seconds = time.monotonic() - start
+    finally:
+        worker.terminate()
+        worker.wait()
+    tell(f"Celery {celery.__version__}", jobs / submitted, left / seconds, "50 threads")
 
 
 def main():
@@ -110,7 +129,7 @@ def main():
                 try:
                     measure()
                 except ImportError as missing:
-                    print(f"{name}: not installed ({missing})")
+                    print(json.dumps({"peer": name, "missing": str(missing)}), flush=True)
         finally:
             server.terminate()
             server.wait()
