@@ -72,7 +72,8 @@ for generation in 0 1 2; do
   cmp "$work/told" "$work/made" || fail "generation $generation: $(cat "$work/told" "$work/made")"
 done
 for run in evolved drawn; do
-  best=$(nero-sched show "$run" --json | sed -n 's/.*"best":{[^{}]*"fitness":\([0-9.e-]*\).*/\1/p')
+  best=$(nero-sched show "$run" --json | grep -o '"best":{[^}]*' |
+    sed -n 's/.*"best":{[^{}]*"fitness":\([0-9.e-]*\).*/\1/p')
   grep -q "^$run: champion of generation [0-9]*, F $(printf %.4f "$best")," "$work/last.out" ||
     fail "bench/search names another champion of $run: $best"
 done
