@@ -56,6 +56,7 @@ struct settings {
     bool trace;
     bool twice;
     bool until_found;
+    bool json;
     bool knows; /* the decisions below */
     enum sim_sweep sweep;
     uint64_t first_call; /* of the sweep */
@@ -280,14 +281,32 @@ static void run_many(const struct settings *settings, struct tally *tally)
     } while (running > 0 || !is_enough(settings, tally, started));
 }
 
-static void print_tally(const struct tally *tally)
+static double cpu_seconds(void)
 {
     struct rusage usage;
-    double seconds;
 
     (void)getrusage(RUSAGE_CHILDREN, &usage);
-    seconds = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-              (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6;
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6;
+}
+
+static void print_json(const struct tally *tally)
+{
+    for (int i = 1; i < SIM_POINT_ALL; i++) {
+        (void)printf("{\"point\": %d, \"name\": \"%s\", \"hits\": %" PRIu64 ", \"seeds\": %" PRIu64
+                     "}\n",
+                     i, sim_point_name((enum sim_point)i), tally->hits[i], tally->seeds_hit[i]);
+    }
+    (void)printf("{\"seeds\": %" PRIu64 ", \"failed\": %" PRIu64 ", \"cpu_s\": %.1f, "
+                 "\"virtual_s\": %.0f, \"units\": %" PRIu64 ", \"switches\": %" PRIu64 "}\n",
+                 tally->done, tally->failed, cpu_seconds(), tally->virtual_seconds, tally->units,
+                 tally->switches);
+}
+
+static void print_tally(const struct tally *tally)
+{
+    double seconds = cpu_seconds();
+
     (void)printf("\n  point                                 hits   seeds\n");
     for (int i = 1; i < SIM_POINT_ALL; i++) {
         (void)printf("  %2d %-32s %7" PRIu64 " %7" PRIu64 "%s\n", i,
@@ -337,7 +356,7 @@ static int run_all(struct settings *settings)
         return outcome.verdict[0] != '\0' ? ERR_EXIT_FINDING : ERR_EXIT_DONE;
     }
     run_many(settings, &tally);
-    print_tally(&tally);
+    (settings->json ? print_json : print_tally)(&tally);
     if (settings->sweep != SIM_SWEEP_NONE && tally.done - tally.past < settings->calls_min) {
         (void)printf("the sweep met %" PRIu64 " calls, fewer than %" PRIu64 "\n",
                      tally.done - tally.past, settings->calls_min);
@@ -393,6 +412,7 @@ int main(int argc, char **argv)
         {"step", OPTIONS_U64, "N", "of the sweep: every N-th call", NULL, &settings.step, 0},
         {"calls-min", OPTIONS_U64, "N", "of the sweep: fail unless it met so many calls", NULL,
          &settings.calls_min, 0},
+        {"json", OPTIONS_FLAG, NULL, "a JSON object a line", NULL, &settings.json, 0},
         {"trace", OPTIONS_FLAG, NULL, "run the first one alone and print its events", NULL,
          &settings.trace, 0},
     };
