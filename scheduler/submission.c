@@ -208,6 +208,7 @@ enum nero_status submission_look(struct submission *submission, const struct has
     char hex[HASH_HEX_BYTES];
     enum nero_status status;
 
+    result_fini(&out->result);
     bytes_init(&envelope, JOB_BYTES_MAX + ENVELOPE_OVERHEAD_MAX);
     status = open_chain(submission, job, &envelope, &chain, err);
     if (status == NERO_OK) {

@@ -59,7 +59,8 @@ enum submission_state {
     SUBMISSION_CANCELLED = 4
 };
 
-/* What the chain says of a job. result: initialised by the caller, filled for FINAL. */
+/* What the chain says of a job. result: initialised by the caller, filled for FINAL; what an
+ * earlier look has put there is freed. */
 struct submission_look {
     enum submission_state state;
     struct hash slot; /* stored bytes of the terminal slot */
