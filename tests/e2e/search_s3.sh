@@ -4,8 +4,9 @@
 # the referee) to be met at work, in peace on file:// and on the store (with_rgw's gateway), then on the
 # store while runners and the scheduler are killed at random moments (fixed seed) and the run is resumed;
 # then the exports are compared, and the stories of the jobs tell of work that was lost. In attempt mode
-# runners are also stopped for longer than their lease, so that they go on as zombies and fork.
-#   with_rgw search_s3.sh SOURCE_DIR BINARY_DIR [SCHEME [MODE]]
+# runners are also stopped for longer than their lease, so that they go on as zombies and fork. With
+# `demo` the demo's search as it is, minutes long, in peace on file:// only.
+#   with_rgw search_s3.sh SOURCE_DIR BINARY_DIR [SCHEME [MODE [demo]]]
 set -euo pipefail
 source=$1
 # shellcheck source=tests/e2e/world.sh
@@ -15,27 +16,39 @@ export NERO_STORE_MODE=${4:-}
 store=$scheme://search/e2e
 forks=$NERO_STORE_MODE
 [ "$scheme" = s3 ] || forks=yes
-smoke=("$source/presets/smoke.yaml" --seed 5 --set search.budget=steps:100
-  --set search.budget_cap=steps:200 --backend ref)
-[ -z "$forks" ] || smoke+=(--set search.generations=4) # room for what is stopped for long
+calm=(file store)
+calm_runners=1
+backend=ref
+unit=1  # steps between the checkpoints of those who are killed
+pause=0 # whole seconds between two strikes, besides some tenths
+search=("$source/presets/smoke.yaml" --seed 5 --set search.budget=steps:100
+  --set search.budget_cap=steps:200)
+[ -z "$forks" ] || search+=(--set search.generations=4) # room for what is stopped for long
+if [ "${5:-}" = demo ]; then
+  calm=(file) calm_runners=2 backend=cpu unit=50 pause=15
+  search=("$source/presets/demo.yaml" --seed 1)
+fi
 RANDOM=20261124
 
-# ---- in peace, on both ----
+# ---- in peace ----
 began=$SECONDS
-for run in file store; do
+for run in "${calm[@]}"; do
   place=$store
   [ "$run" = store ] || place=file://$work/store
-  nero-sched run "${smoke[@]}" --name "$run" --runners 1 --store "$place" \
-    --checkpoint-interval steps:50 >"$work/$run.out" 2>&1 || fail "the undisturbed run on $place"
+  nero-sched run "${search[@]}" --name "$run" --backend "$backend" --runners "$calm_runners" \
+    --store "$place" --checkpoint-interval steps:50 >"$work/$run.out" 2>&1 || fail "the undisturbed run on $place"
   export_run "$run" "$place"
   echo "in peace on $run: $((SECONDS - began)) s since the start"
 done
 [ "$(wc -l <"$work/file.csv")" -gt 4 ] || fail "the export has too few rows"
-cmp "$work/file.csv" "$work/store.csv" || fail "other outcomes on $store than on file://"
+for run in "${calm[@]}"; do
+  cmp "$work/file.csv" "$work/$run.csv" || fail "other outcomes on $store than on file://"
+done
 
 # ---- kills ----
 serve() { # ARGUMENTS: start nero-sched in the background
-  nero-sched "$@" --store "$store" --checkpoint-interval steps:1 --lease-ms 1000 >>"$work/storm.out" 2>&1 &
+  nero-sched "$@" --store "$store" --backend "$backend" \
+    --checkpoint-interval "steps:$unit" --lease-ms 1000 >>"$work/storm.out" 2>&1 &
   sched_pid=$!
   pids=("$sched_pid")
 }
@@ -74,15 +87,15 @@ strike() { # kill the runners, one of which is at work; every third time the sch
 }
 
 kills=0
-serve run "${smoke[@]}" --name storm --runners 2
+serve run "${search[@]}" --name storm --runners 2
 for _ in $(seq 200); do
-  sleep "0.$((RANDOM % 4 + 1))"
+  sleep "$pause.$((RANDOM % 4 + 1))"
   if ! kill -0 "$sched_pid" 2>/dev/null; then
     code=0
     wait "$sched_pid" || code=$?
     [ "$code" -ne 0 ] || break
     [ "$code" -eq 137 ] || [ "$code" -eq 75 ] || fail "exit code $code"
-    serve resume storm --backend ref
+    serve resume storm
   elif [ "$kills" -lt 9 ]; then
     strike
   fi
