@@ -1,6 +1,5 @@
 #include "preset.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -10,6 +9,7 @@
 #include "evolve/evolve.h"
 #include "genotype_file.h"
 #include "nero/conf.h"
+#include "nero/file.h"
 #include "nero/genotype.h"
 #include "nero/mem.h"
 #include "nero/result.h"
@@ -237,34 +237,6 @@ static const struct preset_file file_defaults = {.resume_policy = RUN_SAME_CLASS
                                                  .run = {.runners = 1, .lease_ms = 30000}};
 
 /* ---- reading ---- */
-
-static enum nero_status read_file(const char *path, size_t bytes_max, struct bytes *out,
-                                  struct nero_err *err)
-{
-    FILE *file = fopen(path, "rbe");
-    enum nero_status status = NERO_OK;
-    char part[4096];
-    size_t got = 1;
-
-    bytes_init(out, bytes_max);
-    if (file == NULL) {
-        return err_set(err, err_from_errno(errno), errno, "%s: %s", path, strerror(errno));
-    }
-    while (status == NERO_OK && got > 0) {
-        got = fread(part, 1, sizeof part, file);
-        status = bytes_append(out, part, got, err);
-    }
-    if (status == NERO_OK && ferror(file)) {
-        status = errno == EISDIR ? err_set(err, NERO_INVALID, EISDIR, "is a folder")
-                                 : err_set(err, NERO_UNAVAILABLE, EIO, "cannot be read");
-    }
-    (void)fclose(file);
-    if (status != NERO_OK) {
-        bytes_fini(out);
-        return err_wrap(err, "%s", path);
-    }
-    return NERO_OK;
-}
 
 /* "search.generations=3" as the YAML document "search:\n  generations:\n    3\n". */
 static enum nero_status write_override(const char *override, struct bytes *out,
@@ -592,7 +564,8 @@ static enum nero_status take_grammar(const char *preset_path, const char *gramma
     if (path_beside(preset_path, "grammar", grammar, path, err) != NERO_OK) {
         return err->status;
     }
-    status = read_file(path, GRAMMAR_BYTES_MAX, &out->grammar, err);
+    bytes_init(&out->grammar, GRAMMAR_BYTES_MAX);
+    status = file_read(path, &out->grammar, err);
     if (status == NERO_OK) {
         status = grammar_parse(path, bytes_as_view(&out->grammar), &parsed, err);
     }
@@ -621,8 +594,10 @@ static enum nero_status load_file(const char *path, const char *const *overrides
                                   struct preset_file **file, struct nero_err *err)
 {
     void *loaded = NULL;
-    enum nero_status status = read_file(path, RUN_GRAMMAR_BYTES_MAX, &preset->text, err);
+    enum nero_status status;
 
+    bytes_init(&preset->text, RUN_GRAMMAR_BYTES_MAX);
+    status = file_read(path, &preset->text, err);
     if (status == NERO_OK) {
         status = conf_load_bytes(path, bytes_as_view(&preset->text), &file_schema, &file_defaults,
                                  &loaded, err);
