@@ -141,14 +141,15 @@ static void check_budget(struct audit *audit, const char *key, const struct job_
 {
     const struct job_budget *budget = &spec->budget;
     uint64_t used = budget->kind == JOB_EPOCHS ? outcome->epochs : outcome->steps;
+    /* What a parent that stopped early left of its budget, its extension has not either. */
+    bool all = outcome->stop == RESULT_STOP_BUDGET && spec->kind == JOB_TRAIN;
 
     if (outcome->epochs > spec->phenotype.learning.epochs_max) {
         audit_say(audit, key, "trained %" PRIu32 " epochs, its learning unit allows %" PRIu32,
                   outcome->epochs, spec->phenotype.learning.epochs_max);
     }
     if ((budget->kind == JOB_EPOCHS || budget->kind == JOB_STEPS) &&
-        (used > budget->amount ||
-         (outcome->stop == RESULT_STOP_BUDGET && used != budget->amount))) {
+        (used > budget->amount || (all && used != budget->amount))) {
         audit_say(audit, key, "used %" PRIu64 " of %" PRIu64 " %s and stopped for %s", used,
                   budget->amount, job_budget_name(budget->kind), result_stop_name(outcome->stop));
     }

@@ -106,6 +106,8 @@ void train_meta_write(const struct train_meta *meta, const struct result_epoch *
     put(&at, TRAIN_META_VERSION, 1);
     put_hash(&at, &meta->network, 16);
     put_hash(&at, &meta->job, HASH_BYTES);
+    put(&at, (uint64_t)meta->budget.kind, 2);
+    put(&at, meta->budget.amount, 4);
     put(&at, meta->updates, 4);
     put_double(&at, meta->seconds_used);
     put(&at, meta->patience, 2);
@@ -123,10 +125,14 @@ void train_meta_write(const struct train_meta *meta, const struct result_epoch *
 
 static void read_head(struct meta_cursor *at, struct train_meta *meta)
 {
+    uint64_t budget_kind;
     uint64_t has_best;
 
     get_hash(at, &meta->network, 16);
     get_hash(at, &meta->job, HASH_BYTES);
+    budget_kind = get(at, 2);
+    meta->budget.kind = (enum job_budget_kind)budget_kind;
+    meta->budget.amount = get(at, 4);
     meta->updates = get(at, 4);
     meta->seconds_used = get_double(at);
     meta->patience = (uint32_t)get(at, 2);
@@ -135,7 +141,8 @@ static void read_head(struct meta_cursor *at, struct train_meta *meta)
     meta->best_loss = get_double(at);
     meta->best_epoch = (uint32_t)get(at, 2);
     meta->epoch_count = (uint32_t)get(at, 2);
-    at->bad = at->bad || has_best > 1 || !(meta->seconds_used >= 0.0 && meta->seconds_used < 1e12);
+    at->bad = at->bad || budget_kind > JOB_FLOPS || has_best > 1 ||
+              !(meta->seconds_used >= 0.0 && meta->seconds_used < 1e12);
 }
 
 enum nero_status train_meta_read(const float *floats, uint64_t count, struct train_meta *out,

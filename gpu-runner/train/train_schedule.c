@@ -10,18 +10,32 @@ static uint64_t times(uint64_t a, uint64_t b)
     return __builtin_mul_overflow(a, b, &product) ? UINT64_MAX : product;
 }
 
-static uint64_t updates_of_budget(const struct job_budget *budget, uint64_t flops_per_step)
+static uint64_t flops_as_steps(const struct schedule *schedule, uint64_t flops)
 {
+    return schedule->flops_per_step == 0 ? UINT64_MAX : flops / schedule->flops_per_step;
+}
+
+static void set_end(struct schedule *schedule)
+{
+    const struct job_budget *budget = &schedule->budget;
+
+    schedule->updates_max = UINT64_MAX;
+    schedule->epochs_end = UINT64_MAX;
+    schedule->seconds_end = (double)INFINITY;
     switch (budget->kind) {
-    case JOB_STEPS:
-        return budget->amount;
-    case JOB_FLOPS:
-        return flops_per_step == 0 ? UINT64_MAX : budget->amount / flops_per_step;
     case JOB_SECONDS:
+        schedule->seconds_end = (double)budget->amount;
+        break;
     case JOB_EPOCHS:
+        schedule->epochs_end = budget->amount;
+        break;
+    case JOB_STEPS:
+        schedule->updates_max = budget->amount;
+        break;
+    case JOB_FLOPS:
+        schedule->updates_max = flops_as_steps(schedule, budget->amount);
         break;
     }
-    return UINT64_MAX;
 }
 
 enum nero_status schedule_init(struct schedule *schedule, const struct job_spec *spec,
@@ -41,14 +55,45 @@ enum nero_status schedule_init(struct schedule *schedule, const struct job_spec 
                                   .epochs_max = epochs_max < RESULT_EPOCHS_MAX ? epochs_max
                                                                                : RESULT_EPOCHS_MAX,
                                   .steps_per_epoch = train / learning->batch,
+                                  .flops_per_step = flops,
                                   .every_step = spec->budget.kind == JOB_SECONDS &&
-                                                spec->protocol.time_check == JOB_CHECK_STEP,
-                                  .updates_max = updates_of_budget(&spec->budget, flops)};
+                                                spec->protocol.time_check == JOB_CHECK_STEP};
+    set_end(schedule);
     if (spec->budget.amount == 0 || schedule->updates_max == 0 || epochs_max == 0) {
         return err_set(err, NERO_INVALID, 0,
                        "training: a budget of %llu %s allows no step (%llu FLOPs each)",
                        (unsigned long long)spec->budget.amount, job_budget_name(spec->budget.kind),
                        (unsigned long long)flops);
+    }
+    return NERO_OK;
+}
+
+enum nero_status schedule_continue(struct schedule *schedule, const struct job_budget *granted,
+                                   const struct progress *progress, struct nero_err *err)
+{
+    const struct job_budget *budget = &schedule->budget;
+    uint64_t more = budget->amount > granted->amount ? budget->amount - granted->amount : 0;
+
+    if (granted->kind != budget->kind) {
+        return err_set(err, NERO_INVALID, 0, "its budget was in %s, this job's is in %s",
+                       job_budget_name(granted->kind), job_budget_name(budget->kind));
+    }
+    switch (budget->kind) {
+    case JOB_SECONDS:
+        schedule->seconds_end = progress->seconds_used + (double)more;
+        break;
+    case JOB_EPOCHS:
+        schedule->epochs_end = progress->epoch_count + more;
+        break;
+    case JOB_STEPS:
+        schedule->updates_max = progress->updates + more;
+        break;
+    case JOB_FLOPS:
+        more = more == 0 ? 0
+                         : flops_as_steps(schedule, budget->amount) -
+                               flops_as_steps(schedule, granted->amount);
+        schedule->updates_max = progress->updates + more;
+        break;
     }
     return NERO_OK;
 }
@@ -67,21 +112,14 @@ bool schedule_epoch_is_over(const struct schedule *schedule, const struct progre
 {
     return progress->cursor >= schedule->steps_per_epoch ||
            progress->updates >= schedule->updates_max ||
-           (schedule->every_step && progress->seconds_used >= (double)schedule->budget.amount);
+           (schedule->every_step && progress->seconds_used >= schedule->seconds_end);
 }
 
 bool schedule_budget_is_used(const struct schedule *schedule, const struct progress *progress)
 {
-    switch (schedule->budget.kind) {
-    case JOB_SECONDS:
-        return progress->seconds_used >= (double)schedule->budget.amount;
-    case JOB_EPOCHS:
-        return progress->epoch_count >= schedule->budget.amount;
-    case JOB_STEPS:
-    case JOB_FLOPS:
-        break;
-    }
-    return progress->updates >= schedule->updates_max;
+    return progress->seconds_used >= schedule->seconds_end ||
+           progress->epoch_count >= schedule->epochs_end ||
+           progress->updates >= schedule->updates_max;
 }
 
 static bool decide(const struct schedule *schedule, const struct progress *progress,
@@ -130,8 +168,8 @@ void schedule_expected(const struct schedule *schedule, uint64_t *steps, uint32_
     if (schedule->budget.kind == JOB_SECONDS) {
         return;
     }
-    if (schedule->budget.kind == JOB_EPOCHS && schedule->budget.amount < epochs_most) {
-        epochs_most = schedule->budget.amount;
+    if (schedule->epochs_end < epochs_most) {
+        epochs_most = schedule->epochs_end;
     }
     *steps = epochs_most * spe;
     if (schedule->updates_max < *steps) {

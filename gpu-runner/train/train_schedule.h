@@ -16,8 +16,14 @@ struct schedule {
     uint32_t early_stop;
     uint32_t epochs_max;      /* of the learning unit, at most RESULT_EPOCHS_MAX */
     uint32_t steps_per_epoch; /* floor(train images / batch) */
-    bool every_step;          /* seconds are looked at after every step */
-    uint64_t updates_max;     /* that the budget allows; UINT64_MAX where it counts otherwise */
+    uint64_t flops_per_step;
+    bool every_step; /* seconds are looked at after every step */
+
+    /* Where the budget ends, counted from the first training on; no end where it counts otherwise.
+     */
+    uint64_t updates_max; /* UINT64_MAX: no end */
+    uint64_t epochs_end;  /* UINT64_MAX: no end */
+    double seconds_end;   /* INFINITY: no end */
 };
 
 /*
@@ -27,6 +33,15 @@ struct schedule {
  */
 enum nero_status schedule_init(struct schedule *schedule, const struct job_spec *spec,
                                uint64_t macs, struct nero_err *err);
+
+/*
+ * An extension has what its budget is longer than `granted`, the parent's, from where the parent
+ * ended: what a parent that stopped early left of its own is forfeited, and the part of an epoch by
+ * which it passed its seconds is forgiven. progress: at the parent's end.
+ * Errors: invalid (granted is of another kind).
+ */
+enum nero_status schedule_continue(struct schedule *schedule, const struct job_budget *granted,
+                                   const struct progress *progress, struct nero_err *err);
 
 /* Updates that the epoch in progress has had: all but those of finished epochs. */
 uint32_t schedule_steps_of_epoch(const struct progress *progress);

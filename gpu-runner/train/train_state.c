@@ -177,11 +177,13 @@ static uint32_t slots_of(const struct trainer *trainer)
 static struct train_meta meta_of(const struct trainer *trainer)
 {
     const struct progress *progress = &trainer->progress;
-    bool seconds = trainer->spec->kind != JOB_SCORE && trainer->spec->budget.kind == JOB_SECONDS;
+    bool scores = trainer->spec->kind == JOB_SCORE;
+    bool seconds = !scores && trainer->spec->budget.kind == JOB_SECONDS;
 
     return (struct train_meta){
         .network = train_meta_network(&trainer->graph, trainer->spec->phenotype.learning.optimiser),
         .job = trainer->job,
+        .budget = scores ? (struct job_budget){0} : trainer->spec->budget,
         .updates = progress->updates,
         /* Measured time would make equal work unequal bytes: only where it is the budget. */
         .seconds_used = seconds ? progress->seconds_used : 0.0,
@@ -408,6 +410,10 @@ enum nero_status train_state_continue(struct trainer *trainer, struct bytes_view
     progress->best_loss = state.meta.best_loss;
     progress->best_epoch = state.meta.best_epoch;
     progress->seconds_used = state.meta.seconds_used;
+    if (status == NERO_OK &&
+        schedule_continue(&trainer->schedule, &state.meta.budget, progress, err) != NERO_OK) {
+        status = err_wrap(err, "training state");
+    }
     if (status == NERO_OK) {
         status = train_state_adopt(trainer, &state.image, err);
     }

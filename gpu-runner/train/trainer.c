@@ -12,7 +12,7 @@
 
 #include "nero/mem.h"
 
-enum { ENGINE_VERSION = 1 }; /* part of the numeric class */
+enum { ENGINE_VERSION = 2 }; /* part of the numeric class */
 
 uint32_t trainer_image_floats(const struct trainer *trainer)
 {

@@ -258,8 +258,9 @@ static void test_resume__budgets_may_end_within_an_epoch(void **state)
         assert_int_equal(graph_build(&evaluation.spec.phenotype, &graph, &err), NERO_OK);
         evaluation.spec.budget =
             (struct job_budget){.kind = JOB_FLOPS, .amount = 5 * (2 * graph.macs * 3 * 32) + 17};
-        evaluation_make(&evaluation, NULL, &flops);
-        evaluation_assert_equal("FLOPs as steps", &steps, &flops);
+        evaluation_make(&evaluation, NULL, &flops); /* its state names another budget */
+        assert_int_equal(flops.outcome.steps, 5);
+        assert_true(bytes_view_equal(bytes_as_view(&flops.weights), bytes_as_view(&steps.weights)));
         graph_fini(&graph);
         evaluation_result_fini(&steps);
         evaluation_result_fini(&flops);
@@ -314,6 +315,61 @@ static void test_resume__an_extension_goes_on_where_its_parent_ended(void **stat
             evaluation_result_fini(&whole);
             job_spec_fini(&evaluation.spec);
         }
+    }
+}
+
+/*
+ * A parent that stops early, and is extended: from the best weights, by what the budget is longer,
+ * and with whole patience.
+ */
+static void test_resume__an_extension_follows_an_early_stop(void **state)
+{
+    (void)state;
+    for (int b = 0; b < BACKENDS; b++) {
+        struct evaluation evaluation;
+        struct evaluation_result parent;
+        struct evaluation_result scored;
+        struct evaluation_result child;
+        struct evaluation_result patient;
+
+        make_evaluation(&evaluation, backends[b], TINY_NET_PLAIN, PHENOTYPE_SGD);
+        evaluation.spec.phenotype.learning.lr = 0.8; /* soon the control loss grows */
+        evaluation.spec.phenotype.learning.early_stop = 2;
+        evaluation.spec.budget.amount = 60;
+        evaluation_make(&evaluation, NULL, &parent);
+        assert_int_equal(parent.outcome.stop, RESULT_STOP_EARLY);
+
+        evaluation.spec.kind = JOB_EXTEND;
+        evaluation.spec.has_continue_from = true;
+        evaluation.spec.continue_from = parent.outcome.state;
+        evaluation.continue_from = bytes_as_view(&parent.state);
+        evaluation_make(&evaluation, NULL, &scored); /* not longer: the best weights as they are */
+        assert_int_equal(scored.outcome.epochs, parent.outcome.epochs);
+        assert_int_equal(scored.outcome.correct, parent.outcome.correct);
+        assert_true(hash_equal(&scored.outcome.weights, &parent.outcome.weights));
+
+        evaluation.spec.budget.amount = 61;
+        assert_undisturbed(&evaluation, 1, &child);
+        assert_int_equal(child.outcome.stop, RESULT_STOP_BUDGET);
+        assert_int_equal(child.outcome.epochs, parent.outcome.epochs + 1);
+        assert_int_equal(child.outcome.steps, parent.outcome.steps + 3);
+        for (uint32_t i = 0; i < parent.outcome.epochs; i++) {
+            assert_true(child.outcome.curve[i].control_loss ==
+                        parent.outcome.curve[i].control_loss);
+        }
+
+        evaluation.spec.budget.amount = 120;
+        assert_undisturbed(&evaluation, 1, &patient);
+        assert_int_equal(patient.outcome.stop, RESULT_STOP_EARLY);
+        assert_int_equal(patient.outcome.epochs,
+                         2 + (patient.outcome.best_epoch > parent.outcome.epochs
+                                  ? patient.outcome.best_epoch
+                                  : parent.outcome.epochs));
+        evaluation_result_fini(&parent);
+        evaluation_result_fini(&scored);
+        evaluation_result_fini(&child);
+        evaluation_result_fini(&patient);
+        job_spec_fini(&evaluation.spec);
     }
 }
 
@@ -660,6 +716,7 @@ int main(void)
         cmocka_unit_test(test_resume__budgets_may_end_within_an_epoch),
         cmocka_unit_test(test_resume__a_budget_in_seconds_counts_committed_time),
         cmocka_unit_test(test_resume__an_extension_goes_on_where_its_parent_ended),
+        cmocka_unit_test(test_resume__an_extension_follows_an_early_stop),
         cmocka_unit_test(test_resume__an_exhausted_extension_only_scores),
         cmocka_unit_test(test_resume__scoring_the_weights_gives_the_same_counts),
         cmocka_unit_test(test_resume__pgd_goes_on_in_the_middle_of_the_attack),

@@ -252,10 +252,56 @@ static void test_train_schedule__seconds_may_be_looked_at_after_every_step(void 
     }
 }
 
+/* spec (e): a training run gets what is allowed less what was allowed before, not less what it
+ * used. */
+static void test_train_schedule__an_extension_has_what_is_longer(void **state)
+{
+    static const struct {
+        enum job_budget_kind kind;
+        uint64_t granted, amount;
+        uint32_t epochs; /* at the parent's end */
+        uint64_t updates;
+        double seconds;
+        uint64_t epochs_end, updates_max;
+        double seconds_end;
+    } rows[] = {
+        /* used up; stopped early; the seconds passed by an epoch; not longer; shorter */
+        {JOB_EPOCHS, 8, 16, 8, 80, 0.0, 16, UINT64_MAX, (double)INFINITY},
+        {JOB_EPOCHS, 8, 16, 5, 50, 0.0, 13, UINT64_MAX, (double)INFINITY},
+        {JOB_EPOCHS, 8, 8, 5, 50, 0.0, 5, UINT64_MAX, (double)INFINITY},
+        {JOB_EPOCHS, 16, 8, 5, 50, 0.0, 5, UINT64_MAX, (double)INFINITY},
+        {JOB_STEPS, 20, 60, 1, 7, 0.0, UINT64_MAX, 47, (double)INFINITY},
+        {JOB_SECONDS, 600, 1200, 17, 170, 633.5, UINT64_MAX, UINT64_MAX, 1233.5},
+        {JOB_SECONDS, 600, 1200, 9, 90, 311.25, UINT64_MAX, UINT64_MAX, 911.25},
+        /* 192,000 FLOPs a step: 3 were allowed and 5 are, though the difference alone holds 1 */
+        {JOB_FLOPS, 3 * 192000 + 191999, 5 * 192000, 1, 3, 0.0, UINT64_MAX, 5, (double)INFINITY},
+    };
+    struct nero_err err;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct schedule schedule = schedule_of(rows[i].kind, rows[i].amount, 320, 32, 1000);
+        struct job_budget granted = {.kind = rows[i].kind, .amount = rows[i].granted};
+        struct progress progress = {.epoch_count = rows[i].epochs,
+                                    .updates = rows[i].updates,
+                                    .seconds_used = rows[i].seconds};
+
+        assert_int_equal(schedule_continue(&schedule, &granted, &progress, &err), NERO_OK);
+        assert_int_equal(schedule.epochs_end, rows[i].epochs_end);
+        assert_int_equal(schedule.updates_max, rows[i].updates_max);
+        assert_true(schedule.seconds_end == rows[i].seconds_end);
+        assert_int_equal(schedule_budget_is_used(&schedule, &progress),
+                         rows[i].granted >= rows[i].amount);
+        granted.kind = rows[i].kind == JOB_STEPS ? JOB_EPOCHS : JOB_STEPS;
+        assert_int_equal(schedule_continue(&schedule, &granted, &progress, &err), NERO_INVALID);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_train_schedule__learning_rate_decays_as_tabled),
+        cmocka_unit_test(test_train_schedule__an_extension_has_what_is_longer),
         cmocka_unit_test(test_train_schedule__adam_corrects_its_bias),
         cmocka_unit_test(test_train_schedule__only_kernels_are_penalised),
         cmocka_unit_test(test_train_schedule__steps_of_an_epoch_are_those_of_the_paper),
