@@ -124,6 +124,7 @@ static void test_connect__remove_keeps_what_must_stay(void **state)
     static const double halves[] = {.5, .5};
     struct rng_stream stream = stream_of(3);
     long left[2] = {0};
+    long left_legacy[2] = {0};
 
     (void)state;
     for (int n = 0; n < 100000; n++) {
@@ -134,11 +135,13 @@ static void test_connect__remove_keeps_what_must_stay(void **state)
         assert_false(connect_remove(&skip, &unit, 3, &stream)); /* the only one stays */
         unit = (struct genotype_unit){.input_count = 3, .inputs = {0, 1, 2}};
         assert_true(connect_remove(&legacy, &unit, 3, &stream));
+        left_legacy[unit.inputs[0] == 1]++;
         assert_true(connect_remove(&legacy, &unit, 3, &stream));
         assert_false(connect_remove(&legacy, &unit, 3, &stream));
         assert_int_equal(unit.inputs[0], 2); /* i-1 */
     }
     assert_true(evolve_chi2(left, halves, 2) < evolve_chi2_limit(1));
+    assert_true(evolve_chi2(left_legacy, halves, 2) < evolve_chi2_limit(1));
 }
 
 /* Moved units keep their distances: all inputs shift, -1 becomes 0 (Fast-DENSER 4). */

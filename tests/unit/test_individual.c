@@ -60,7 +60,7 @@ static void test_individual__random_ones_keep_the_rules(void **state)
     check_random("smoke.yaml", 1000);
 }
 
-/* Sizes, alternatives and whole numbers are uniform; reuse has the replicate rate. */
+/* Sizes and alternatives are uniform; reuse has the replicate rate. */
 static void test_individual__random_draws_have_their_distribution(void **state)
 {
     static const double thirds[] = {1. / 3, 1. / 3, 1. / 3};
@@ -93,6 +93,47 @@ static void test_individual__random_draws_have_their_distribution(void **state)
     assert_true(evolve_chi2(kinds, features, 2) < evolve_chi2_limit(1));
     assert_true(evolve_chi2(reused, shared, 2) < evolve_chi2_limit(1));
     evolve_fixture_close(&fixture);
+}
+
+/* Each value of each kind of block, within its bounds. */
+static void test_individual__random_numbers_are_uniform(void **state)
+{
+    static const char text[] = "<s> ::= [f,float,2,-1,3] [i,int,1,5,14] [p,int_power2,1,5,9]\n";
+    static const double tenths[] = {.1, .1, .1, .1, .1, .1, .1, .1, .1, .1};
+    static const double fifths[] = {.2, .2, .2, .2, .2};
+    long first[10] = {0};
+    long second[10] = {0};
+    long whole[10] = {0};
+    long power[5] = {0};
+    struct rng_stream stream = rng_stream(1, RNG_TEST, 0, 1, 0);
+    struct grammar grammar;
+    struct nero_err err = {0};
+
+    (void)state;
+    assert_int_equal(grammar_parse("g", bytes_view_str(text), &grammar, &err), NERO_OK);
+    for (int n = 0; n < 100000; n++) {
+        struct genotype_gene gene;
+        const struct genotype_param *params;
+
+        assert_int_equal(gene_draw(&grammar, "s", &stream, &gene, &err), NERO_OK);
+        params = gene.rules[0].codons[0].params;
+        for (int v = 0; v < 2; v++) {
+            double real = params[0].values[v].real;
+
+            assert_true(real >= -1.0 && real < 3.0);
+            (v == 0 ? first : second)[(int)((real + 1.0) / 0.4)]++;
+        }
+        assert_in_range(params[1].values[0].integer, 5, 14);
+        whole[params[1].values[0].integer - 5]++;
+        assert_in_range(params[2].values[0].integer, 5, 9);
+        power[params[2].values[0].integer - 5]++;
+        gene_fini(&gene);
+    }
+    assert_true(evolve_chi2(first, tenths, 10) < evolve_chi2_limit(9));
+    assert_true(evolve_chi2(second, tenths, 10) < evolve_chi2_limit(9));
+    assert_true(evolve_chi2(whole, tenths, 10) < evolve_chi2_limit(9));
+    assert_true(evolve_chi2(power, fifths, 5) < evolve_chi2_limit(4));
+    grammar_fini(&grammar);
 }
 
 static struct genotype_param int_param(const char *name, int64_t value)
@@ -255,7 +296,6 @@ static void test_individual__decode_refuses_what_is_not_of_the_grammar(void **st
     expect_refused(input_out_of_reach, "inputs");
 }
 
-/* beta2 = 1 would divide by zero (Fast-DENSER 9); powers come from tables. */
 /* The learning unit of an individual whose learning rule is this one. */
 static struct phenotype_learning learning_of(double clip, const char *rule)
 {
@@ -475,6 +515,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_individual__random_ones_keep_the_rules),
         cmocka_unit_test(test_individual__random_draws_have_their_distribution),
+        cmocka_unit_test(test_individual__random_numbers_are_uniform),
         cmocka_unit_test(test_individual__completion_drops_the_stale_and_keeps_the_used),
         cmocka_unit_test(test_individual__completion_redraws_the_impossible),
         cmocka_unit_test(test_individual__completion_is_idempotent),
