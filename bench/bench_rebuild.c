@@ -1,27 +1,35 @@
 /*
  * How long a queue takes to come back from a store: a run of many jobs in a folder, a private Redis
- * that knows nothing of it, and the steps that a scheduler takes after a loss.
+ * that knows nothing of it, and `nero-sched rebuild`.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
-#include "nero/backlog.h"
 #include "nero/clock.h"
-#include "nero/compare.h"
+#include "nero/keys.h"
 #include "nero/layout.h"
 #include "nero/mem.h"
 #include "nero/options.h"
+#include "nero/queue.h"
 #include "nero/redis_child.h"
 #include "nero/run.h"
+#include "nero/slot.h"
+#include "nero/storage.h"
+
+#include "cli.h"
 
 #define RUN "bench"
+#define WINDOW "--window-kib=1000000000" /* all of them in Redis */
 
-enum { LEASE_MS = 30000, NO_WINDOW_BITS = 62 };
+enum { DONE_EVERY = 5, BEGUN_EVERY = 10 };
 
 #define AIM_S 30.0
 #define AIM_JOBS 100000.0
@@ -33,10 +41,7 @@ struct bench {
     struct key_pair key;    /* of the run, and its root */
     struct key_pair runner; /* who worked on some of its jobs */
     struct redis_child *redis;
-    struct queue *queue;
     struct storage *store;
-    struct trust *trust;
-    struct backlog *backlog;
     bool json;
 };
 
@@ -210,10 +215,10 @@ static void put_jobs(const struct bench *bench, uint64_t count, size_t bytes)
         memcpy(spec, &n, sizeof n);
         layout_spec(key, RUN, &job);
         put_sealed(bench, key, ENVELOPE_JOB, bytes_view_of(spec, bytes));
-        if (n % 5 == 0) {
+        if (n % DONE_EVERY == 0) {
             layout_result(key, RUN, &job);
             put(bench, key, bytes_view_str("the final slot's copy"));
-        } else if (n % 10 == 1) {
+        } else if (n % BEGUN_EVERY == 1) {
             put_chain(bench, &job);
         }
     }
@@ -226,26 +231,40 @@ static void put_jobs(const struct bench *bench, uint64_t count, size_t bytes)
     free(spec);
 }
 
-/* ---- the steps ---- */
+/* ---- the command ---- */
 
-static double step(const struct bench *bench, const char *what, int64_t *from_ns)
+/* nero-sched rebuild with these options; its exit code, its output dropped. */
+static int command(const struct bench *bench, const char *option)
 {
-    double seconds = clock_seconds_since(clock_system(), *from_ns);
+    char store[128];
+    char redis[160];
+    int status = 0;
+    pid_t child;
+
+    (void)snprintf(store, sizeof store, "--store=%s", bench->url);
+    (void)snprintf(redis, sizeof redis, "--redis=%s", redis_child_url(bench->redis));
+    (void)fflush(stdout);
+    child = fork();
+    if (child == 0) {
+        (void)dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), STDOUT_FILENO);
+        (void)execl(NERO_SCHED, "nero-sched", "rebuild", RUN, store, redis, WINDOW, option,
+                    (char *)NULL);
+        _exit(127);
+    }
+    if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status)) {
+        (void)fprintf(stderr, "bench_rebuild: %s did not run to its end\n", NERO_SCHED);
+        exit(1);
+    }
+    return WEXITSTATUS(status);
+}
+
+static void step(const struct bench *bench, const char *what, int64_t from_ns)
+{
+    double seconds = clock_seconds_since(clock_system(), from_ns);
 
     (void)printf(bench->json ? "{\"step\": \"%s\", \"seconds\": %.3f}\n" : "%-40s %8.2f s\n", what,
                  seconds);
     (void)fflush(stdout);
-    *from_ns = clock_mono_ns(clock_system());
-    return seconds;
-}
-
-static enum nero_status count_difference(void *context, const struct compare_difference *difference,
-                                         struct nero_err *err)
-{
-    (void)context;
-    (void)difference;
-    (void)err;
-    return NERO_OK;
 }
 
 /* The aim is for AIM_JOBS: fewer have as much less time. */
@@ -261,43 +280,39 @@ static void judge(const struct bench *bench, double seconds, uint64_t queued, ui
     } else {
         (void)printf("%-40s %8.2f s  (%" PRIu64 " jobs queued, %" PRIu64
                      " have results; aim: %g s)  %s\n",
-                     "rebuilt", seconds, queued, done, aim_s, kept ? "kept" : "MISSED");
+                     "nero-sched rebuild", seconds, queued, done, aim_s, kept ? "kept" : "MISSED");
     }
 }
 
-static void rebuild(struct bench *bench)
+/* From the command's start to its end: it compares, takes the lead, meets Redis and queues. */
+static void rebuild(const struct bench *bench, uint64_t jobs)
 {
-    struct backlog_fill fill = {.run = RUN,
-                                .epoch = 1,
-                                .window_bytes = UINT64_C(1) << NO_WINDOW_BITS,
-                                .lease_ms = LEASE_MS};
-    struct compare_result result;
     struct queue_counts counts;
-    uint64_t known;
-    uint32_t added;
+    struct queue *queue;
     int64_t from_ns = clock_mono_ns(clock_system());
-    double total = 0;
+    int code = command(bench, "--json");
+    double seconds = clock_seconds_since(clock_system(), from_ns);
+    uint64_t known;
 
-    CHECK(backlog_open(bench->store, bench->trust, &bench->backlog, err));
-    total += step(bench, "read batches and list results", &from_ns);
-    CHECK(queue_lead(bench->queue, RUN, 1, LEASE_MS, err));
-    CHECK(backlog_meet(bench->backlog, bench->queue, 1, NULL, err));
-    total += step(bench, "meet Redis", &from_ns);
-    do {
-        CHECK(backlog_fill(bench->backlog, bench->queue, &fill, &added, err));
-    } while (added > 0);
-    total += step(bench, "look at chains, read and queue jobs", &from_ns);
-    CHECK(queue_counts(bench->queue, RUN, &counts, err));
+    if (code != ERR_EXIT_DONE) {
+        (void)fprintf(stderr, "bench_rebuild: nero-sched rebuild ended with %d\n", code);
+        exit(1);
+    }
+    CHECK(queue_open(redis_child_url(bench->redis), &queue, err));
+    CHECK(queue_counts(queue, RUN, &counts, err));
+    queue_close(queue);
     known = counts.ready + counts.delayed + counts.leased; /* those of live runners are held */
-    judge(bench, total, known, backlog_count(bench->backlog) - known);
-    backlog_close(bench->backlog);
+    if (known != jobs - (jobs + DONE_EVERY - 1) / DONE_EVERY) {
+        (void)fprintf(stderr, "bench_rebuild: %" PRIu64 " of %" PRIu64 " jobs are queued\n", known,
+                      jobs);
+        exit(1);
+    }
+    judge(bench, seconds, known, jobs - known);
     from_ns = clock_mono_ns(clock_system());
-    CHECK(backlog_open(bench->store, bench->trust, &bench->backlog, err));
-    CHECK(compare_queue(bench->backlog, bench->queue, RUN, NULL, count_difference, NULL, &result,
-                        err));
-    (void)step(bench, "compare (--dry-run)", &from_ns);
-    if (result.differences != 0) {
-        (void)fprintf(stderr, "bench_rebuild: %" PRIu64 " differences\n", result.differences);
+    code = command(bench, "--dry-run");
+    step(bench, "nero-sched rebuild --dry-run", from_ns);
+    if (code != ERR_EXIT_DONE) {
+        (void)fprintf(stderr, "bench_rebuild: the queue differs from the store (%d)\n", code);
         exit(1);
     }
 }
@@ -319,14 +334,16 @@ int main(int argc, char **argv)
         {"jobs", OPTIONS_U64, "N", "of the run (100000)", NULL, &jobs, 10000000},
         {"bytes", OPTIONS_U64, "N", "of a job's envelope (1500)", NULL, &bytes, 1 << 16},
         {"json", OPTIONS_FLAG, NULL, "a JSON object a line", NULL, &bench.json, 0}};
-    const struct options_command command = {
-        .program = "bench_rebuild",
-        .arguments = "",
-        .about =
-            "How long a queue takes to come back from a store after Redis lost it. Every fifth\n"
-            "job has a result, every tenth a chain of two slots. The aim is 30 s for 100,000 jobs.",
-        .specs = specs,
-        .spec_count = sizeof specs / sizeof specs[0]};
+    const struct options_command command = {.program = "bench_rebuild",
+                                            .arguments = "",
+                                            .about =
+                                                "How long `nero-sched rebuild` takes to bring a "
+                                                "queue back from a store after Redis lost\n"
+                                                "it. Every fifth job has a result, every tenth a "
+                                                "chain of two slots. The aim is 30 s for\n"
+                                                "100,000 jobs.",
+                                            .specs = specs,
+                                            .spec_count = sizeof specs / sizeof specs[0]};
     struct options_parsed parsed;
     struct nero_err fault;
     int64_t from_ns = clock_mono_ns(clock_system());
@@ -344,24 +361,20 @@ int main(int argc, char **argv)
         return ERR_EXIT_INPUT;
     }
     CHECK(hash_library_init(err));
-    key_pair_generate(&bench.key);
+    (void)setenv("XDG_DATA_HOME", bench.folder, 1); /* the command's keys */
+    CHECK(cli_run_key_create(RUN, &bench.key, err));
     key_pair_generate(&bench.runner);
     put_run(&bench);
     (void)snprintf(bench.url, sizeof bench.url, "file://%s/store", bench.folder);
     CHECK(storage_open(bench.url, false, &bench.store, err));
     put_certificate(&bench);
     put_jobs(&bench, jobs, (size_t)bytes);
-    (void)step(&bench, "(write the store)", &from_ns);
+    step(&bench, "(write the store)", from_ns);
     (void)snprintf(bench.redis_folder, sizeof bench.redis_folder, "%s/redis", bench.folder);
     (void)mkdir(bench.redis_folder, 0700);
     CHECK(redis_child_start(bench.redis_folder, &bench.redis, err));
-    CHECK(queue_open(redis_child_url(bench.redis), &bench.queue, err));
-    CHECK(trust_open(bench.store, RUN, NULL, &bench.trust, err));
-    rebuild(&bench);
-    backlog_close(bench.backlog);
-    trust_close(bench.trust);
+    rebuild(&bench, jobs);
     storage_close(bench.store);
-    queue_close(bench.queue);
     redis_child_stop(bench.redis);
     (void)nftw(bench.folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     return 0;
