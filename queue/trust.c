@@ -26,6 +26,7 @@ struct trust {
     struct hash hash;
     struct key_id run_key_id;
     bool has_root;
+    bool judges_refusals;
     struct key_public root;
     struct known_key *known; /* grows by doubling */
     size_t known_count;
@@ -203,6 +204,11 @@ static enum nero_status remember(struct trust *trust, const struct key_id *id,
     return NERO_OK;
 }
 
+void trust_judge_refusals(struct trust *trust)
+{
+    trust->judges_refusals = true;
+}
+
 /*
  * A certificate that is absent or bad is a verdict on the signature: denied. A store that cannot be
  * asked is none: whatever it says, the caller may not take its slots for forged.
@@ -226,8 +232,10 @@ static enum nero_status fetch_certificate(struct trust *trust, const struct key_
         status = err_set(err, NERO_DENIED, 0, "the certificate of key %s is too big", hex);
     } else if (status != NERO_OK) {
         err_wrap(err, "read the certificate of key %s", hex);
-        status = err->status =
-            err_is_retryable(status) || status == NERO_NO_MEMORY ? status : NERO_UNAVAILABLE;
+        status = err->status = err_is_retryable(status) || status == NERO_NO_MEMORY ||
+                                       (status == NERO_DENIED && trust->judges_refusals)
+                                   ? status
+                                   : NERO_UNAVAILABLE;
     } else {
         status = keys_certificate_verify(bytes_as_view(&stored), &trust->record.run_key,
                                          trust->record.name, out, err);

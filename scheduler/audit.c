@@ -171,7 +171,7 @@ enum nero_status audit_read(struct audit *audit, const char *key, const char *wh
         audit_say(audit, key, "is missing: %s", why);
         return NERO_OK;
     }
-    if (status == NERO_TOO_BIG || status == NERO_CORRUPT) {
+    if (audit_is_verdict(status)) {
         audit_say(audit, key, "cannot be read: %s", err->message);
         return NERO_OK;
     }
@@ -205,6 +205,18 @@ static void cut_to_folder(char key[LAYOUT_KEY_BYTES])
     strrchr(key, '/')[1] = 0;
 }
 
+/* A part that may not be listed is a finding; what is known by name is read all the same. */
+static enum nero_status list_part(struct audit *audit, const char *prefix, struct nero_err *err)
+{
+    enum nero_status status = storage_list_each(audit->store, prefix, list_object, audit, err);
+
+    if (status == NERO_DENIED) {
+        audit_say(audit, prefix, "cannot be listed: %s", err->message);
+        return NERO_OK;
+    }
+    return status;
+}
+
 /* The objects that a job rests on, ascending. */
 static enum nero_status list_job(struct audit *audit, const struct hash *job, struct nero_err *err)
 {
@@ -226,7 +238,7 @@ static enum nero_status list_job(struct audit *audit, const struct hash *job, st
     layout_run(prefixes[6], audit->run);
     layout_spec(prefixes[7], audit->run, job);
     for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0] && status == NERO_OK; i++) {
-        status = storage_list_each(audit->store, prefixes[i], list_object, audit, err);
+        status = list_part(audit, prefixes[i], err);
     }
     return status;
 }
@@ -237,9 +249,8 @@ static enum nero_status list_objects(struct audit *audit, struct nero_err *err)
     enum nero_status status;
 
     layout_run_prefix(prefix, audit->run);
-    status = audit->options->job != NULL
-                 ? list_job(audit, audit->options->job, err)
-                 : storage_list_each(audit->store, prefix, list_object, audit, err);
+    status = audit->options->job != NULL ? list_job(audit, audit->options->job, err)
+                                         : list_part(audit, prefix, err);
     return status == NERO_OK ? NERO_OK : err_wrap(err, "list %s", prefix);
 }
 
@@ -251,7 +262,7 @@ static enum nero_status audit_all(struct audit *audit, struct nero_err *err)
     if (status != NERO_OK) {
         return status;
     }
-    if (audit->object_count == 0) {
+    if (audit->object_count == 0 && audit->report->finding_count == 0) {
         return err_set(err, NERO_NOT_FOUND, 0, "there is no run %s in %s", audit->run,
                        storage_url(audit->store));
     }

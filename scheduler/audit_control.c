@@ -97,6 +97,7 @@ enum nero_status audit_record(struct audit *audit, bool *trusted, struct nero_er
     if (status != NERO_OK) {
         return status;
     }
+    trust_judge_refusals(audit->trust);
     audit->report->signatures++;
     status = check_dataset(audit, err);
     return status == NERO_OK ? check_grammar(audit, key, err) : status;

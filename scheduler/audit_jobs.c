@@ -118,7 +118,9 @@ enum nero_status audit_blob(struct audit *audit, const char *key, const struct h
             return NERO_OK;
         }
         if (status != NERO_OK) {
-            return err_wrap(err, "%s", key);
+            struct nero_err reason = *err;
+
+            return audit_judge(audit, key, "cannot be read", &reason, err);
         }
     } else {
         object->seen = true;
@@ -578,36 +580,8 @@ static enum nero_status tell_chain(struct walk *walk, struct bytes_view payload,
                : err->status;
 }
 
-/* `envelope` and its payload: the job as stored. */
-static enum nero_status check_chain(struct audit *audit, struct audit_job *job,
-                                    const struct job_spec *spec, struct bytes_view envelope,
-                                    struct bytes_view payload, struct nero_err *err)
-{
-    struct walk walk = {.audit = audit, .job = job, .spec = spec};
-    struct hash envelope_hash = hash_of(envelope);
-    struct chain *chain;
-    enum nero_status status =
-        chain_open(audit->store, audit->trust, &job->id, envelope, &chain, err);
-
-    if (status != NERO_OK) {
-        return status;
-    }
-    walk.chain = chain;
-    status = walk_chain(&walk, &envelope_hash, err);
-    if (status == NERO_OK) {
-        status = check_index(audit, job, chain, err);
-    }
-    if (status == NERO_OK) {
-        status = tell_chain(&walk, payload, err);
-    }
-    chain_close(chain);
-    if (status == NERO_OK) {
-        check_dense(audit, job);
-    }
-    return status;
-}
-
-/* The spec is gone or damaged: its chain hangs in the air, and is not judged further. */
+/* The spec is gone or damaged, or a slot cannot be read: the chain hangs in the air, and is not
+ * judged further. */
 static void pass_chain(struct audit *audit, const struct audit_job *job)
 {
     char key[LAYOUT_KEY_BYTES];
@@ -628,6 +602,47 @@ static void pass_chain(struct audit *audit, const struct audit_job *job)
         }
         object->seen = true;
     }
+}
+
+static enum nero_status cannot_read(struct audit *audit, const struct audit_job *job,
+                                    struct nero_err *err)
+{
+    struct nero_err reason = *err;
+    char key[LAYOUT_KEY_BYTES];
+
+    layout_slot(key, audit->run, &job->id, 0);
+    strrchr(key, '/')[1] = 0;
+    pass_chain(audit, job);
+    return audit_judge(audit, key, "cannot be read", &reason, err);
+}
+
+/* `envelope` and its payload: the job as stored. */
+static enum nero_status check_chain(struct audit *audit, struct audit_job *job,
+                                    const struct job_spec *spec, struct bytes_view envelope,
+                                    struct bytes_view payload, struct nero_err *err)
+{
+    struct walk walk = {.audit = audit, .job = job, .spec = spec};
+    struct hash envelope_hash = hash_of(envelope);
+    struct chain *chain;
+    enum nero_status status =
+        chain_open(audit->store, audit->trust, &job->id, envelope, &chain, err);
+
+    if (status != NERO_OK) {
+        return cannot_read(audit, job, err);
+    }
+    walk.chain = chain;
+    status = walk_chain(&walk, &envelope_hash, err);
+    if (status == NERO_OK) {
+        status = check_index(audit, job, chain, err);
+    }
+    if (status == NERO_OK) {
+        status = tell_chain(&walk, payload, err);
+    }
+    chain_close(chain);
+    if (status == NERO_OK) {
+        check_dense(audit, job);
+    }
+    return status;
 }
 
 static enum nero_status check_job(struct audit *audit, struct audit_job *job, struct nero_err *err)

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "nero/mem.h"
 #include "storage_impl.h"
@@ -17,13 +18,15 @@ struct storage_fault {
 
 enum verdict { PASS, FAIL_BEFORE, FAIL_AFTER };
 
-static enum verdict count_call(struct storage_fault *fault, enum storage_fault_operation operation)
+static enum verdict count_call(struct storage_fault *fault, enum storage_fault_operation operation,
+                               const char *key)
 {
     enum verdict verdict = PASS;
     const struct storage_fault_plan *plan = &fault->plan;
 
     (void)pthread_mutex_lock(&fault->lock);
-    if (plan->operations == 0 || (plan->operations & (unsigned)operation) != 0) {
+    if ((plan->operations == 0 || (plan->operations & (unsigned)operation) != 0) &&
+        (plan->key == NULL || strcmp(plan->key, key) == 0)) {
         fault->calls++;
         if (plan->nth != 0 &&
             (fault->calls == plan->nth || (plan->for_good && fault->calls > plan->nth))) {
@@ -51,7 +54,7 @@ static enum nero_status fault_put(void *self, const char *key, struct bytes_view
                                   struct nero_err *err)
 {
     struct storage_fault *fault = self;
-    enum verdict verdict = count_call(fault, STORAGE_FAULT_PUT);
+    enum verdict verdict = count_call(fault, STORAGE_FAULT_PUT, key);
     enum nero_status status = NERO_OK;
 
     if (verdict != FAIL_BEFORE) {
@@ -64,7 +67,7 @@ static enum nero_status fault_put_if_absent(void *self, const char *key, struct 
                                             struct nero_err *err)
 {
     struct storage_fault *fault = self;
-    enum verdict verdict = count_call(fault, STORAGE_FAULT_PUT_IF_ABSENT);
+    enum verdict verdict = count_call(fault, STORAGE_FAULT_PUT_IF_ABSENT, key);
     enum nero_status status = NERO_OK;
 
     if (verdict != FAIL_BEFORE) {
@@ -77,7 +80,7 @@ static enum nero_status fault_put_if_match(void *self, const char *key, struct b
                                            const char *etag, struct nero_err *err)
 {
     struct storage_fault *fault = self;
-    enum verdict verdict = count_call(fault, STORAGE_FAULT_PUT_IF_MATCH);
+    enum verdict verdict = count_call(fault, STORAGE_FAULT_PUT_IF_MATCH, key);
     enum nero_status status = NERO_OK;
 
     if (verdict != FAIL_BEFORE) {
@@ -91,7 +94,7 @@ static enum nero_status fault_get_range(void *self, const char *key, uint64_t of
                                         struct storage_info *info, struct nero_err *err)
 {
     struct storage_fault *fault = self;
-    enum verdict verdict = count_call(fault, STORAGE_FAULT_GET);
+    enum verdict verdict = count_call(fault, STORAGE_FAULT_GET, key);
     size_t before = out->bytes;
     enum nero_status status;
 
@@ -111,7 +114,7 @@ static enum nero_status fault_head(void *self, const char *key, struct storage_i
                                    struct nero_err *err)
 {
     struct storage_fault *fault = self;
-    enum verdict verdict = count_call(fault, STORAGE_FAULT_HEAD);
+    enum verdict verdict = count_call(fault, STORAGE_FAULT_HEAD, key);
     enum nero_status status = NERO_OK;
 
     if (verdict != FAIL_BEFORE) {
@@ -126,7 +129,7 @@ static enum nero_status fault_list(void *self, const char *prefix, const char *s
                                    size_t count_max, struct storage_list *out, struct nero_err *err)
 {
     struct storage_fault *fault = self;
-    enum verdict verdict = count_call(fault, STORAGE_FAULT_LIST);
+    enum verdict verdict = count_call(fault, STORAGE_FAULT_LIST, prefix);
     enum nero_status status = NERO_OK;
 
     if (verdict != FAIL_BEFORE) {
@@ -139,7 +142,7 @@ static enum nero_status fault_list(void *self, const char *prefix, const char *s
 static enum nero_status fault_remove(void *self, const char *key, struct nero_err *err)
 {
     struct storage_fault *fault = self;
-    enum verdict verdict = count_call(fault, STORAGE_FAULT_REMOVE);
+    enum verdict verdict = count_call(fault, STORAGE_FAULT_REMOVE, key);
     enum nero_status status = NERO_OK;
 
     if (verdict != FAIL_BEFORE) {
@@ -152,7 +155,7 @@ static enum nero_status fault_remove_many(void *self, const char *const *keys, s
                                           struct nero_err *err)
 {
     struct storage_fault *fault = self;
-    enum verdict verdict = count_call(fault, STORAGE_FAULT_REMOVE_MANY);
+    enum verdict verdict = count_call(fault, STORAGE_FAULT_REMOVE_MANY, count > 0 ? keys[0] : "");
     enum nero_status status = NERO_OK;
 
     if (verdict != FAIL_BEFORE) {

@@ -129,6 +129,66 @@ static void test_audit_sweep__takes_an_outage_for_an_outage(void **state)
     storage_close(store);
 }
 
+/* Audit with what `plan` says refused: it ends, and with a finding. The report is the caller's. */
+static struct audit_report audit_refused(struct storage *store, struct storage_fault *control,
+                                         struct storage_fault_plan plan)
+{
+    struct audit_options options = {.root = world.run.root.public_key};
+    struct audit_report report;
+    struct nero_err err;
+
+    plan.for_good = true;
+    plan.when = STORAGE_FAULT_BEFORE;
+    plan.status = NERO_DENIED;
+    storage_fault_set(control, plan);
+    if (audit_run(store, world.run.name, &options, &report, &err) != NERO_OK) {
+        fail_msg("call %u, %s refused: %s", (unsigned)plan.nth, plan.key != NULL ? plan.key : "",
+                 err.message);
+    }
+    assert_int_equal(report.finding_count > 0, storage_fault_fired(control) > 0);
+    return report;
+}
+
+/* What may not be read is a finding that names it, and the audit goes on without it. */
+static void test_audit_sweep__names_every_object_that_is_refused(void **state)
+{
+    struct storage_fault *control;
+    struct storage *inner;
+    struct storage *store;
+    struct nero_err err;
+    char run[LAYOUT_KEY_BYTES];
+    uint64_t fired = 1;
+
+    (void)state;
+    layout_run(run, world.run.name);
+    assert_int_equal(storage_open(world.run.url, false, &inner, &err), NERO_OK);
+    assert_int_equal(storage_fault_wrap(inner, &store, &control, &err), NERO_OK);
+    for (uint32_t i = 0; i < world.key_count; i++) {
+        struct audit_report report = audit_refused(
+            store, control, (struct storage_fault_plan){.nth = 1, .key = world.keys[i]});
+        bool named = false;
+
+        for (uint32_t k = 0; k < report.finding_count; k++) {
+            named = named || strcmp(report.findings[k].artifact, world.keys[i]) == 0 ||
+                    strstr(report.findings[k].what, world.keys[i]) != NULL;
+        }
+        if (!named) {
+            fail_msg("%s refused: not named", world.keys[i]);
+        }
+        /* But for the run's record, without which nothing can be judged. */
+        assert_true(report.jobs > 1 || strcmp(world.keys[i], run) == 0);
+        audit_report_fini(&report);
+    }
+    for (uint64_t nth = 1; fired > 0; nth++) { /* and all that follows, the list among it */
+        struct audit_report report =
+            audit_refused(store, control, (struct storage_fault_plan){.nth = nth});
+
+        fired = storage_fault_fired(control);
+        audit_report_fini(&report);
+    }
+    storage_close(store);
+}
+
 /* Allocations fail for good from the N-th on; N grows by a step that visits all kinds of them. */
 static void test_audit_sweep__takes_no_memory_for_no_memory(void **state)
 {
@@ -163,6 +223,7 @@ int main(void)
         cmocka_unit_test(test_audit_sweep__names_every_object_of_another_length),
         cmocka_unit_test(test_audit_sweep__names_every_object_that_holds_another),
         cmocka_unit_test(test_audit_sweep__takes_an_outage_for_an_outage),
+        cmocka_unit_test(test_audit_sweep__names_every_object_that_is_refused),
         cmocka_unit_test(test_audit_sweep__takes_no_memory_for_no_memory),
     };
 

@@ -22,6 +22,12 @@ enum nero_status trust_open(struct storage *store, const char *run, const struct
                             struct trust **out, struct nero_err *err);
 void trust_close(struct trust *trust);
 
+/*
+ * For who only judges: a certificate that the store refuses to show is a verdict on what it signed
+ * (denied). Elsewhere it is an outage, since a slot taken for forged would be fenced off.
+ */
+void trust_judge_refusals(struct trust *trust);
+
 /* Borrowed for the trust's life. */
 const struct run_record *trust_run(const struct trust *trust);
 struct hash trust_run_hash(const struct trust *trust); /* of the stored run record */
