@@ -141,15 +141,15 @@ static enum nero_status prepare(struct storage_dir *dir, bool create, struct ner
 {
     enum nero_status status = open_own_folders(dir, err);
 
-    if (status == NERO_DENIED && !create) { /* an auditor's copy: reading is enough */
+    if (status == NERO_OK) {
+        status = probe_link(dir, err);
+    }
+    if (status == NERO_DENIED && !create) { /* an auditor's copy, or another's store: to be read */
         if (dir->tmp_fd >= 0) {
             (void)close(dir->tmp_fd);
             dir->tmp_fd = -1;
         }
         return NERO_OK;
-    }
-    if (status == NERO_OK) {
-        status = probe_link(dir, err);
     }
     if (status == NERO_OK) {
         sweep(dir);

@@ -6,6 +6,7 @@
  */
 #include <dirent.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -362,11 +364,23 @@ static int read_as_nobody(const char *url)
     return wrong == 0 ? 0 : 10 + wrong;
 }
 
+static void assert_nobody_reads(void)
+{
+    pid_t child = fork();
+    int status;
+
+    assert_true(child >= 0);
+    if (child == 0) {
+        _exit(read_as_nobody(storage_url(contract.store)));
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static void test_storage__missing_permission_is_denied(void **state)
 {
     char path[TEMP_FOLDER_BYTES + 64];
-    pid_t child;
-    int status;
 
     (void)state;
     if (geteuid() != 0) {
@@ -380,16 +394,56 @@ static void test_storage__missing_permission_is_denied(void **state)
     assert_int_equal(chmod(path, 0600), 0);
     (void)snprintf(path, sizeof path, "%s/store/closed", contract.folder);
     assert_int_equal(chmod(path, 0700), 0);
-    /* Without its own folder, as a copy of a bucket: it cannot be made either. */
+    assert_nobody_reads(); /* another user's store: its own folder is there, and not to be written
+                            */
     (void)snprintf(path, sizeof path, "%s/store/~nero", contract.folder);
     temp_folder_remove(path);
+    assert_nobody_reads(); /* a copy of a bucket: it has none, and none can be made */
+}
+
+/* A mount that nobody may write to, as an auditor's of somebody else's disk. */
+static int read_mounted(void)
+{
+    char path[TEMP_FOLDER_BYTES + 64];
+    struct storage *store;
+    struct bytes out;
+    int wrong = 0;
+
+    (void)snprintf(path, sizeof path, "%s/store", contract.folder);
+    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount(path, path, NULL, MS_BIND, NULL) != 0 ||
+        mount("none", path, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL) != 0) {
+        return 77;
+    }
+    bytes_init(&out, 100);
+    if (storage_open(storage_url(contract.store), false, &store, &contract.err) != NERO_OK) {
+        return 1;
+    }
+    wrong += storage_capabilities(store) != 0;
+    wrong += storage_get(store, "a", &out, NULL, &contract.err) != NERO_OK;
+    wrong += storage_put(store, "a", bytes_view_str("x"), &contract.err) != NERO_DENIED;
+    storage_close(store);
+    bytes_fini(&out);
+    return wrong == 0 ? 0 : 10 + wrong;
+}
+
+static void test_storage__a_mount_for_reading_is_read(void **state)
+{
+    pid_t child;
+    int status;
+
+    (void)state;
+    assert_int_equal(contract_put("a", "a"), NERO_OK);
     child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        _exit(read_as_nobody(storage_url(contract.store)));
+        _exit(read_mounted());
     }
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 77) {
+        skip(); /* mounting is refused */
+    }
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
@@ -403,6 +457,7 @@ int main(void)
         CONTRACT_TEST(test_storage__foreign_files_are_no_objects),
         CONTRACT_TEST(test_storage__a_removed_root_is_not_absence),
         CONTRACT_TEST(test_storage__missing_permission_is_denied),
+        CONTRACT_TEST(test_storage__a_mount_for_reading_is_read),
     };
 
     contract_url = "file:///tmp";
