@@ -33,7 +33,7 @@ struct storage_fault_plan {
     uint64_t nth;        /* the call that fails, from 1; 0: none */
     bool for_good;       /* that one and all that follow */
     unsigned operations; /* which operations are counted; 0: all */
-    const char *key;     /* only calls for this key, prefix of a list, first key of many; NULL: all */
+    const char *key;     /* only calls for it (a list: prefix; many: the first); NULL: all */
     enum storage_fault_when when;
     enum nero_status status; /* what a failing call answers */
 };
