@@ -4,11 +4,28 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "nero/clock.h"
 
-enum { LIVE_DRAW_MS = 250, LIVE_TEXT_BYTES = 160 };
+enum {
+    LIVE_DRAW_MS = 250,
+    LIVE_TEXT_BYTES = 160,
+    LIVE_COLUMNS = 80, /* where the terminal does not say */
+    LIVE_ROWS = 24,
+    LIVE_STEP_COLUMNS = 100 /* so wide a terminal shows the step, too */
+};
+
+/* Asked at each drawing: a window changes. */
+static void measure(struct live *live)
+{
+    struct winsize size = {.ws_col = 0};
+
+    (void)ioctl(fileno(live->out), TIOCGWINSZ, &size);
+    live->columns = size.ws_col > 0 ? size.ws_col : LIVE_COLUMNS;
+    live->rows = size.ws_row > 1 ? size.ws_row : LIVE_ROWS;
+}
 
 void live_init(struct live *live, FILE *out, bool quiet)
 {
@@ -18,6 +35,8 @@ void live_init(struct live *live, FILE *out, bool quiet)
     live->out = out;
     live->quiet = quiet;
     live->terminal = isatty(fileno(out)) && term != NULL && strcmp(term, "dumb") != 0;
+    live->columns = LIVE_COLUMNS;
+    live->rows = LIVE_ROWS;
 }
 
 /* The value after "name=", which starts the note or follows a space; NULL: absent. */
@@ -80,45 +99,59 @@ static const char *role(enum generation_origin origin)
     }
 }
 
-/* "generation 1 child     2  epoch 3/8  loss 1.532  control 45.2 %  812 images/s  0:21 left  train"
- */
-static void describe(const struct search_pending *pending, char out[LIVE_TEXT_BYTES])
+static void print_left(double seconds_left, char *out, size_t bytes)
+{
+    uint64_t seconds = (uint64_t)(seconds_left + 0.5);
+
+    if (seconds < 6000) {
+        (void)snprintf(out, bytes, " %2" PRIu64 ":%02" PRIu64 " left", seconds / 60, seconds % 60);
+    } else {
+        (void)snprintf(out, bytes, " %3" PRIu64 " h left", (seconds + 1800) / 3600);
+    }
+}
+
+/* " epoch  3/8  step  5/94  loss 1.53 control 45.2 %   812 images/s  0:21 left" */
+static void describe_training(const struct live_note *note, bool steps, char *out, size_t bytes)
+{
+    char step[32] = "";
+    char accuracy[16] = "  -   ";
+    char left[32] = "";
+
+    if (steps) {
+        (void)snprintf(step, sizeof step, " step %3u/%-3u", note->step, note->steps);
+    }
+    if (!isnan(note->accuracy)) {
+        (void)snprintf(accuracy, sizeof accuracy, "%4.1f %%", 100 * note->accuracy);
+    }
+    if (note->seconds_left >= 0 && note->seconds_left < 1e9) {
+        print_left(note->seconds_left, left, sizeof left);
+    }
+    (void)snprintf(out, bytes, " epoch %2u/%-2u%s loss %4.2f control %s %5.0f img/s%s", note->epoch,
+                   note->epochs, step, note->loss, accuracy, note->images_per_second, left);
+}
+
+/* What a candidate under way is at; `steps`: its step within the epoch, too. */
+static void describe(const struct search_pending *pending, bool steps, char out[LIVE_TEXT_BYTES])
 {
     struct live_note note = {.accuracy = NAN, .loss = NAN, .seconds_left = -1};
-    char accuracy[16] = "  -  ";
-    char left[24] = "";
-    int used = pending->last
-                   ? snprintf(out, LIVE_TEXT_BYTES, "evaluation              ")
-                   : snprintf(out, LIVE_TEXT_BYTES, "generation %" PRIu32 " %-9s %" PRIu32,
-                              pending->generation, role(pending->origin), pending->member);
+    const char *name = pending->origin == GENERATION_EXTENSION ? "longer" : role(pending->origin);
+    int used = pending->last ? snprintf(out, LIVE_TEXT_BYTES, "  evaluation     ")
+                             : snprintf(out, LIVE_TEXT_BYTES, "  gen %" PRIu32 " %-6s %-2" PRIu32,
+                                        pending->generation, name, pending->member);
+    size_t room = LIVE_TEXT_BYTES - (size_t)used;
 
-    if (used < 0 || used >= LIVE_TEXT_BYTES) {
-        return;
-    }
-    if (strcmp(pending->info.state, "leased") != 0 || pending->info.note[0] == 0) {
-        (void)snprintf(out + used, LIVE_TEXT_BYTES - (size_t)used, "  %s",
-                       pending->info.state[0] != 0 ? pending->info.state : "submitted");
-        return;
-    }
+    out += used;
     live_parse_note(pending->info.note, &note);
-    if (!isnan(note.accuracy)) {
-        (void)snprintf(accuracy, sizeof accuracy, "%4.1f %%", 100 * note.accuracy);
-    }
-    if (strcmp(note.phase, "clean") == 0 || strcmp(note.phase, "attack") == 0) {
-        (void)snprintf(out + used, LIVE_TEXT_BYTES - (size_t)used, "  %s: %u of %u images  %5.0f/s",
+    if (strcmp(pending->info.state, "leased") != 0 || pending->info.note[0] == 0) {
+        (void)snprintf(out, room, " %s",
+                       pending->info.state[0] != 0 ? pending->info.state : "submitted");
+    } else if (strcmp(note.phase, "clean") == 0 || strcmp(note.phase, "attack") == 0) {
+        (void)snprintf(out, room, " %s: %u of %u images %5.0f/s",
                        strcmp(note.phase, "clean") == 0 ? "clean accuracy" : "under attack",
                        note.step, note.steps, note.images_per_second);
-        return;
+    } else {
+        describe_training(&note, steps, out, room);
     }
-    if (note.seconds_left >= 0) {
-        unsigned seconds = (unsigned)(note.seconds_left + 0.5);
-
-        (void)snprintf(left, sizeof left, "  %u:%02u left", seconds / 60, seconds % 60);
-    }
-    (void)snprintf(out + used, LIVE_TEXT_BYTES - (size_t)used,
-                   "  epoch %2u/%-2u  step %3u/%-3u  loss %6.3f  control %s  %5.0f images/s%s",
-                   note.epoch, note.epochs, note.step, note.steps, note.loss, accuracy,
-                   note.images_per_second, left);
 }
 
 void live_clear(struct live *live)
@@ -156,14 +189,21 @@ static bool is_news(struct live *live, const struct search_pending *pending)
 void live_show(struct live *live, const struct search_pending *pending, uint32_t count)
 {
     char text[LIVE_TEXT_BYTES];
+    bool steps = !live->terminal || live->columns >= LIVE_STEP_COLUMNS;
 
     if (live->terminal) {
         live_clear(live);
+        count =
+            count < live->rows ? count : live->rows - 1; /* what scrolls off cannot be redrawn */
     }
     for (uint32_t i = 0; i < count; i++) {
         if (live->terminal || is_news(live, &pending[i])) {
-            describe(&pending[i], text);
-            (void)fprintf(live->out, "  %s\n", text);
+            describe(&pending[i], steps, text);
+            if (live->terminal &&
+                strlen(text) >= live->columns) { /* a second row could not either */
+                text[live->columns - 1] = 0;
+            }
+            (void)fprintf(live->out, "%s\n", text);
         }
     }
     live->drawn = live->terminal ? count : 0;
@@ -180,6 +220,7 @@ void live_draw(struct live *live, const struct search *search)
         return;
     }
     live->drawn_ns = clock_mono_ns(clock);
+    measure(live);
     live_show(live, pending, search_pending(search, pending, LIVE_LINES_MAX));
 }
 

@@ -1,7 +1,7 @@
 /*
  * What a person sees while a search runs: one live line a candidate under way, one lasting line
  * when it is measured, one when a generation closes. On a terminal the live lines are redrawn in
- * place; elsewhere a line is printed whenever a candidate's epoch changes.
+ * place, each in one row of it; elsewhere a line is printed whenever a candidate's epoch changes.
  */
 #ifndef NERO_LIVE_H
 #define NERO_LIVE_H
@@ -16,6 +16,7 @@ enum { LIVE_LINES_MAX = 32 };
 struct live {
     FILE *out;
     bool terminal;
+    uint32_t columns, rows; /* of the terminal */
     bool quiet;     /* --json: nothing is shown */
     uint32_t drawn; /* live lines now on the terminal */
     int64_t drawn_ns;

@@ -19,7 +19,7 @@ began=$SECONDS
 has() { # WHAT REGEX
   grep -qE -- "$2" "$work/demo.out" || fail "no $1"
 }
-has "live line" '^  generation 0 child +[1-4]  epoch +[0-9]+/[0-9]+ .*  loss +[0-9.]+  control .* images/s'
+has "live line" '^  gen 0 child +[1-4] +epoch +[0-9]+/[0-9]+ .* loss +[0-9.]+ control .* img/s'
 rows=$(grep -cE '^ +[0-3]  (warm-up|robust ) +[0-9.]+ +[0-9.]+ +[0-9.]+ % +[0-9.]+ % +[0-9]+ +[0-9]+ +[0-9]+$' \
   "$work/demo.out") || fail "no table of generations"
 [ "$rows" -eq 4 ] || fail "$rows generations in the table"

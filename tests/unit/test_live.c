@@ -102,18 +102,48 @@ static void test_live__a_line_a_candidate(void **state)
     screen_init(&screen, true);
     live_show(&screen.live, pending, 5);
     screen_is(&screen,
-              "  generation 2 parent    0  epoch  3/12  step   5/94   loss  1.532  control 45.2 %"
-              "    812 images/s  1:21 left\n"
-              "  generation 2 child     1  under attack: 64 of 600 images    100/s\n"
-              "  generation 2 child     2  ready\n"
-              "  generation 2 extension 3  epoch  1/4   step   1/94   loss  2.300  control   -  "
-              "     10 images/s\n"
-              "  evaluation                submitted\n");
+              "  gen 2 parent 0  epoch  3/12 loss 1.53 control 45.2 %   812 img/s  1:21 left\n"
+              "  gen 2 child  1  under attack: 64 of 600 images   100/s\n"
+              "  gen 2 child  2  ready\n"
+              "  gen 2 longer 3  epoch  1/4  loss 2.30 control   -       10 img/s\n"
+              "  evaluation      submitted\n");
     live_show(&screen.live, &pending[2], 1); /* in the place of the five */
-    screen_is(&screen, "\033[5A\033[J  generation 2 child     2  ready\n");
+    screen_is(&screen, "\033[5A\033[J  gen 2 child  2  ready\n");
     live_clear(&screen.live);
     live_clear(&screen.live);
     screen_is(&screen, "\033[1A\033[J");
+    screen_fini(&screen);
+}
+
+/* A line that took two rows, or scrolled off, would stay when its successor is drawn. */
+static void test_live__a_line_is_one_row_of_the_terminal(void **state)
+{
+    struct screen screen;
+    struct search_pending pending[LIVE_LINES_MAX];
+
+    (void)state;
+    for (uint32_t i = 0; i < LIVE_LINES_MAX; i++) {
+        pending[i] =
+            pending_of(99, GENERATION_EXTENSION, "leased",
+                       "epoch=99/99 step=1343/1343 loss=9.99 acc=0.999 ips=99999 left=5999");
+        pending[i].generation = 100;
+    }
+    screen_init(&screen, true);
+    live_show(&screen.live, pending, 1); /* the widest, at the common width, whole */
+    screen_is(&screen, "  gen 100 longer 99 epoch 99/99 loss 9.99 control 99.9 % 99999 img/s"
+                       " 99:59 left\n");
+    screen.live.columns = 120;
+    live_show(&screen.live, pending, 1);
+    screen_is(&screen, "\033[1A\033[J  gen 100 longer 99 epoch 99/99 step 1343/1343 loss 9.99"
+                       " control 99.9 % 99999 img/s 99:59 left\n");
+    screen.live.columns = 30;
+    live_show(&screen.live, pending, 1);
+    screen_is(&screen, "\033[1A\033[J  gen 100 longer 99 epoch 99/\n");
+    screen.live.rows = 4;
+    live_show(&screen.live, pending, LIVE_LINES_MAX);
+    live_clear(&screen.live);
+    assert_int_equal(fflush(screen.out), 0);
+    assert_non_null(strstr(screen.text, "\033[3A\033[J"));
     screen_fini(&screen);
 }
 
@@ -122,8 +152,8 @@ static void test_live__elsewhere_a_line_an_epoch(void **state)
     struct screen screen;
     struct search_pending pending =
         pending_of(1, GENERATION_MUTANT, "leased", "phase=train epoch=1/8 step=1/9 loss=2 ips=9");
-    static const char first[] = "  generation 2 child     1  epoch  1/8   step   1/9    loss  2.000"
-                                "  control   -        9 images/s\n";
+    static const char first[] =
+        "  gen 2 child  1  epoch  1/8  step   1/9   loss 2.00 control   -        9 img/s\n";
 
     (void)state;
     screen_init(&screen, false);
@@ -186,6 +216,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_live__notes_are_understood),
         cmocka_unit_test(test_live__a_line_a_candidate),
+        cmocka_unit_test(test_live__a_line_is_one_row_of_the_terminal),
         cmocka_unit_test(test_live__elsewhere_a_line_an_epoch),
         cmocka_unit_test(test_live__lasting_lines),
     };
