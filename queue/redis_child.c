@@ -61,8 +61,16 @@ static enum nero_status find_program(char out[PATH_BYTES], struct nero_err *err)
         path += length;
         path += *path == ':' ? 1 : 0;
     }
-    return err_set(err, NERO_NOT_FOUND, 0,
-                   "redis-server is not in PATH: install the package redis-server");
+    return err_set(err, NERO_UNAVAILABLE, 0,
+                   "redis-server is not in PATH: install the package redis-server, or give --redis "
+                   "URL");
+}
+
+enum nero_status redis_child_installed(struct nero_err *err)
+{
+    char program[PATH_BYTES];
+
+    return find_program(program, err);
 }
 
 static enum nero_status lock_folder(struct redis_child *child, struct nero_err *err)

@@ -1,5 +1,6 @@
 #include "cli.h"
 
+#include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,6 +55,11 @@ enum nero_status cli_store_url(const char *given, bool create, char out[CLI_URL_
     *slash = 0;
     (void)snprintf(out, CLI_URL_BYTES, "file://%s/store", folder);
     return NERO_OK;
+}
+
+const char *cli_program(void)
+{
+    return strchr(program_invocation_name, '/') != NULL ? program_invocation_name : "nero-sched";
 }
 
 enum nero_status cli_open_store(const char *url, bool create, struct storage **out,

@@ -81,6 +81,9 @@ int cli_parse(const struct options_command *command, int argc, char **argv,
 /* Tell a failure on standard error ("nero-sched run: ...") and give its exit code. */
 int cli_fail(const char *command, const struct nero_err *err);
 
+/* nero-sched as it was started, for what people are told to type: its path where it had one. */
+const char *cli_program(void);
+
 /* URL of the store: `given`, else file://$XDG_DATA_HOME/nero/store (made when `create`). */
 enum nero_status cli_store_url(const char *given, bool create, char out[CLI_URL_BYTES],
                                struct nero_err *err);

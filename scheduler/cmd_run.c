@@ -5,11 +5,13 @@
 #include <string.h>
 
 #include "nero/layout.h"
+#include "nero/redis_child.h"
 
 #include "cli.h"
 #include "cmd_run.h"
 #include "dataset_store.h"
 #include "evolve/evolve.h"
+#include "local.h"
 #include "preset.h"
 #include "preset_cut.h"
 #include "run_create.h"
@@ -108,19 +110,29 @@ enum nero_status cmd_run_prepare(struct storage *store, const char *preset_path,
     return NERO_OK;
 }
 
-/* A Redis that cannot be used is told before anything is written. */
+/* A Redis that cannot be used, or started, is told before anything is written. */
 static enum nero_status check_redis(const char *url, struct nero_err *err)
 {
     struct queue *queue;
 
     if (url == NULL || url[0] == '\0') {
-        return NERO_OK; /* a private one will be started */
+        return redis_child_installed(err); /* a private one will be started */
     }
     if (queue_open(url, &queue, err) != NERO_OK) {
         return err->status;
     }
     queue_close(queue);
     return NERO_OK;
+}
+
+/* A folder for what the run has on this machine is there before the run is. */
+static enum nero_status make_place(const char *run, const char *url, struct nero_err *err)
+{
+    char folder[LOCAL_PATH_BYTES];
+
+    return local_folder(run, url, true, folder, err) == NERO_OK
+               ? NERO_OK
+               : err_wrap(err, "the run's own folder (XDG_STATE_HOME)");
 }
 
 static int start_run(const char *command, struct storage *store, const char *url,
@@ -132,7 +144,8 @@ static int start_run(const char *command, struct storage *store, const char *url
     struct nero_err err;
     bool created;
 
-    if (dataset_store_keep(store, dataset, &err) != NERO_OK ||
+    if (make_place(preset->record.name, url, &err) != NERO_OK ||
+        dataset_store_keep(store, dataset, &err) != NERO_OK ||
         cli_root_key(true, &root, &created, &err) != NERO_OK ||
         run_create(store, &preset->record, &root, &run_key, &err) != NERO_OK) {
         return run_session_unready(command, &err);

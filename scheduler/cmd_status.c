@@ -189,9 +189,9 @@ static void print_given_up(const struct status_queue *queue)
 
         hash_to_hex(hex, &job->job);
         (void)printf("%s: job %.12s: %s (failed %" PRIu32 ", preempted %" PRIu32 ", lost %" PRIu32
-                     "); 'nero-sched retry' tries it again\n",
+                     "); '%s retry' tries it again\n",
                      job->info.state, hex, job->info.reason, job->info.failures,
-                     job->info.preemptions, job->info.lost_leases);
+                     job->info.preemptions, job->info.lost_leases, cli_program());
     }
 }
 

@@ -17,8 +17,8 @@ struct live {
     FILE *out;
     bool terminal;
     uint32_t columns, rows; /* of the terminal */
-    bool quiet;     /* --json: nothing is shown */
-    uint32_t drawn; /* live lines now on the terminal */
+    bool quiet;             /* --json: nothing is shown */
+    uint32_t drawn;         /* live lines now on the terminal */
     int64_t drawn_ns;
     struct hash seen_job[LIVE_LINES_MAX]; /* not a terminal: last epoch told of each */
     uint32_t seen_epoch[LIVE_LINES_MAX];

@@ -69,9 +69,9 @@ enum nero_status run_create(struct storage *store, struct run_record *record,
     status = storage_head(store, key, NULL, err);
     if (status == NERO_OK) {
         return err_set(err, NERO_EXISTS, 0,
-                       "run %s exists in this store: go on with 'nero-sched resume %s', or choose "
-                       "another --name",
-                       record->name, record->name);
+                       "run %s exists in this store: go on with '%s resume %s', or choose another "
+                       "--name",
+                       record->name, cli_program(), record->name);
     }
     if (status != NERO_NOT_FOUND) {
         return status;

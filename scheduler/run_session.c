@@ -30,7 +30,7 @@ static enum nero_status audit_at_end(struct storage *store, const char *run, boo
 /* How to go on: what decides the numeric class of unfinished jobs is given again. */
 static void tell_resume(const char *command, const struct run_session *session)
 {
-    (void)fprintf(stderr, "%s: go on with: nero-sched resume %s --store %s", command,
+    (void)fprintf(stderr, "%s: go on with: %s resume %s --store %s", command, cli_program(),
                   session->local.run, session->local.store_url);
     if (session->backend[0] != 0) {
         (void)fprintf(stderr, " --backend %s", session->backend);
@@ -76,18 +76,16 @@ int run_session(const char *command, struct storage *store, const char *store_ur
     session->local.runners = session->runners;
     session->local.quiet = session->json;
     status = local_run(store, &session->local, &err);
-    if (status == NERO_CANCELLED || status == NERO_STALE) {
+    if (status != NERO_OK) {
         int code = cli_fail(command, &err);
 
         tell_resume(command, session);
         return code;
     }
-    if (status == NERO_OK && !session->json) {
+    if (!session->json) {
         (void)printf("\n");
     }
-    if (status == NERO_OK) {
-        status = report_print(store, run, session->json, stdout, &err);
-    }
+    status = report_print(store, run, session->json, stdout, &err);
     if (status == NERO_OK && !session->json) {
         (void)printf("artifacts: %s, prefix runs/%s/\n", store_url, run);
     }

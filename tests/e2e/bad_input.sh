@@ -112,6 +112,8 @@ refused 2 /sys/nero-store "make the folder" -- "${run[@]}" --store file:///sys/n
 refused 2 "exclusive or attempt" -- "${run[@]}" --store-mode none
 refused 2 "gopher" -- "${run[@]}" --store gopher://somewhere
 refused 3 "127.0.0.1:9" -- "${run[@]}" --redis redis://127.0.0.1:9/0
+refused 3 "install the package redis-server" -- env "PATH=$2" "${run[@]}"
+refused 2 XDG_STATE_HOME /proc/none -- env XDG_STATE_HOME=/proc/none "${run[@]}"
 socket=$work/redis.sock # a port may be taken
 redis-server --port 0 --unixsocket "$socket" --dir "$work" --save '' --maxmemory 50mb \
   --maxmemory-policy allkeys-lru >/dev/null &

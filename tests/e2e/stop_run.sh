@@ -10,8 +10,9 @@ source=$1
 . "$source/tests/e2e/world.sh" "$2"
 
 # With the signal as a terminal's shell would leave it: a script's background job ignores it.
+program=nero-sched
 start() { # ARGUMENTS...: nero-sched in the background
-  env --default-signal=INT nero-sched "$@" >"$work/stopped.out" 2>&1 &
+  env --default-signal=INT "$program" "$@" >"$work/stopped.out" 2>&1 &
   pid=$!
   pids=("$pid")
 }
@@ -21,7 +22,7 @@ stop() { # RUN: what is running, and expect it to be resumable
   [ $# -lt 2 ] || "${@:2}"
   wait "$pid" || code=$?
   [ "$code" -eq 75 ] || fail "$1: stopped with exit code $code"
-  grep -q "go on with: nero-sched resume $1 " "$work/stopped.out" || fail "$1: not told how to go on"
+  grep -qF "go on with: $program resume $1 " "$work/stopped.out" || fail "$1: not told how to go on"
   nero-sched status "$1" >"$work/status.out" 2>&1 || fail "$1: no status"
   grep -q "open, " "$work/status.out" || fail "$1: not open: $(cat "$work/status.out")"
 }
@@ -60,6 +61,7 @@ done
 start resume after-0
 wait_for 20 caught
 stop after-0
+program=$2/nero-sched # started by its path, it tells a command that works as it stands
 start resume after-0
 wait_for 60 grep -q "epoch" "$work/stopped.out"
 stop after-0

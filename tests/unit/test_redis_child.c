@@ -290,7 +290,7 @@ static void test_redis_child__says_what_is_wrong(void **state)
     (void)state;
     assert_int_equal(temp_folder_make(folder, NULL), 0);
     assert_int_equal(setenv("PATH", folder, 1), 0);
-    assert_int_equal(redis_child_start(folder, &child, &err), NERO_NOT_FOUND);
+    assert_int_equal(redis_child_start(folder, &child, &err), NERO_UNAVAILABLE);
     assert_non_null(strstr(err.message, "install the package redis-server"));
     assert_int_equal(setenv("PATH", search, 1), 0);
     (void)snprintf(path, sizeof path, "%s/absent/deeper", folder);

@@ -13,8 +13,13 @@
 
 struct redis_child;
 
-/* Start in `folder` (made when absent). Errors: not_found (no redis-server installed: says which
- * package), conflict (another process uses the folder), unavailable (did not answer in 10 s). */
+/* Whether there is a redis-server to start. Errors: unavailable (says which package to install). */
+enum nero_status redis_child_installed(struct nero_err *err);
+
+/*
+ * Start in `folder` (made when absent). Errors: those of redis_child_installed, conflict (another
+ * process uses the folder), unavailable (did not answer in 10 s).
+ */
 enum nero_status redis_child_start(const char *folder, struct redis_child **out,
                                    struct nero_err *err);
 
