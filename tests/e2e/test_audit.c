@@ -510,6 +510,86 @@ static void test_audit__finds_a_skipped_generation(void **state)
     audit_world_clean();
 }
 
+/* The job at `key` signed again with this genotype beside its spec; then it is as it was. */
+static void forge_genotype(const struct fabricate *run, const char *key, struct bytes_view genotype,
+                           const char *found)
+{
+    struct audit_options options = {.root = run->root.public_key};
+    struct audit_report report;
+    struct bytes stored;
+    struct bytes forged;
+    struct bytes_view payload;
+    struct job_record record;
+    bool told = false;
+    struct nero_err err;
+
+    bytes_init(&stored, JOB_BYTES_MAX + ENVELOPE_OVERHEAD_MAX);
+    bytes_init(&forged, JOB_BYTES_MAX);
+    assert_int_equal(storage_get(run->store, key, &stored, NULL, &err), NERO_OK);
+    assert_int_equal(
+        trust_open_run_envelope(run->trust, bytes_as_view(&stored), ENVELOPE_JOB, &payload, &err),
+        NERO_OK);
+    assert_int_equal(job_record_decode(payload, &record, &err), NERO_OK);
+    assert_int_equal(job_record_encode(record.spec, genotype, &forged, &err), NERO_OK);
+    fabricate_put(run, key, ENVELOPE_JOB, bytes_as_view(&forged), &run->run_key);
+    assert_int_equal(audit_run(run->store, run->name, &options, &report, &err), NERO_OK);
+    for (uint32_t i = 0; i < report.finding_count; i++) {
+        told = told || (strcmp(report.findings[i].artifact, key) == 0 &&
+                        strstr(report.findings[i].what, found) != NULL);
+    }
+    if (!told) {
+        fail_msg("not found: %s", found);
+    }
+    audit_report_fini(&report);
+    assert_int_equal(storage_put(run->store, key, bytes_as_view(&stored), &err), NERO_OK);
+    bytes_fini(&forged);
+    bytes_fini(&stored);
+}
+
+/* The job's id is a hash of its spec alone: what rides along is held to it by decoding. */
+static void test_audit__finds_a_genotype_that_is_not_the_phenotypes(void **state)
+{
+    struct generation_stored proposed = read_record(1, GENERATION_PROPOSED);
+    const struct generation_member *members = proposed.generation.members;
+    struct fabricate_options options = {.lineages = 1, .generations = 1, .single = true};
+    static struct fabricate alone;
+    struct audit_options audit = {.root = world.run.root.public_key};
+    struct audit_report report;
+    struct nero_err err;
+    char folder[TEMP_FOLDER_BYTES];
+    char key[LAYOUT_KEY_BYTES];
+    struct job_record record;
+    struct hash job;
+    uint32_t forged = 0;
+
+    (void)state;
+    layout_spec(key, world.run.name, &members[1].job);
+    for (uint32_t i = 0; i < proposed.generation.member_count; i++) {
+        if (!bytes_view_equal(members[i].genotype, members[1].genotype)) {
+            forge_genotype(&world.run, key, members[i].genotype,
+                           "its phenotype is not what its genotype decodes to");
+            forged++;
+        }
+    }
+    assert_true(forged > 0);
+    forge_genotype(&world.run, key, bytes_view_str("none"), "its genotype does not decode");
+    audit_world_clean();
+
+    assert_int_equal(temp_folder_make(folder, NULL), 0);
+    fabricate_run(&alone, folder, "alone", &options);
+    audit.root = alone.root.public_key;
+    assert_int_equal(audit_run(alone.store, alone.name, &audit, &report, &err), NERO_OK);
+    assert_int_equal(report.finding_count, 0);
+    audit_report_fini(&report);
+    assert_int_equal(job_record_decode(trust_run(alone.trust)->single_job, &record, &err), NERO_OK);
+    job = job_id(record.spec);
+    layout_spec(key, alone.name, &job);
+    forge_genotype(&alone, key, members[1].genotype, "its genotype is not that of the run record");
+    fabricate_fini(&alone);
+    temp_folder_remove(folder);
+    generation_stored_fini(&proposed);
+}
+
 /* A job of the forger's own choice: signed, but nothing of the search names it. */
 static void test_audit__finds_a_job_that_no_record_names(void **state)
 {
@@ -705,6 +785,7 @@ int main(void)
         cmocka_unit_test(test_audit__finds_an_edited_selection),
         cmocka_unit_test(test_audit__finds_swapped_children),
         cmocka_unit_test(test_audit__finds_a_skipped_generation),
+        cmocka_unit_test(test_audit__finds_a_genotype_that_is_not_the_phenotypes),
         cmocka_unit_test(test_audit__finds_a_job_that_no_record_names),
         cmocka_unit_test(test_audit__tells_a_shortened_run_by_its_head),
         cmocka_unit_test(test_audit__reaches_an_earlier_head),
