@@ -13,11 +13,11 @@ enum nero_status options_parse_u64(const char *what, const char *text, uint64_t 
 
     errno = 0;
     value = strtoull(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end != 0 || errno != 0) {
+    if (text[0] < '0' || text[0] > '9' || *end != 0) {
         return err_set(err, NERO_INVALID, 0, "%s: '%.60s' is not a whole number", what, text);
     }
-    if (value < low || value > high) {
-        return err_set(err, NERO_INVALID, 0, "%s: %s is not between %llu and %llu", what, text,
+    if (errno != 0 || value < low || value > high) {
+        return err_set(err, NERO_INVALID, 0, "%s: %.60s is not between %llu and %llu", what, text,
                        (unsigned long long)low, (unsigned long long)high);
     }
     *out = value;
@@ -37,6 +37,11 @@ static enum nero_status parse_double(const char *what, const char *text, double 
     return NERO_OK;
 }
 
+static uint64_t least(enum options_kind kind)
+{
+    return kind == OPTIONS_MS ? OPTIONS_MS_MIN : kind == OPTIONS_COUNT ? 1 : 0;
+}
+
 static enum nero_status store_value(const struct options_spec *spec, const char *text,
                                     struct nero_err *err)
 {
@@ -52,8 +57,11 @@ static enum nero_status store_value(const struct options_spec *spec, const char 
         *(const char **)spec->target = text;
         return NERO_OK;
     case OPTIONS_U64:
-        return options_parse_u64(what, text, 0, spec->max > 0 ? spec->max : UINT64_MAX,
-                                 (uint64_t *)spec->target, err);
+    case OPTIONS_COUNT:
+    case OPTIONS_MS:
+        return options_parse_u64(what, text, least(spec->kind),
+                                 spec->max > 0 ? spec->max : UINT64_MAX, (uint64_t *)spec->target,
+                                 err);
     case OPTIONS_DOUBLE:
         return parse_double(what, text, (double *)spec->target, err);
     case OPTIONS_LIST:

@@ -360,7 +360,7 @@ int main(int argc, char **argv)
                                     .seconds = 1.0};
     const struct options_spec specs[] = {
         {"net", OPTIONS_STRING, "NAME", "nsga, plain, demo or all", NULL, &options.net, 0},
-        {"backend", OPTIONS_STRING, "NAME", "cpu, ref, cuda or auto", NULL, &options.backend, 0},
+        {"backend", OPTIONS_STRING, "NAME", "cpu, ref or auto", NULL, &options.backend, 0},
         {"shards", OPTIONS_U64, "S", "time batches in S shards too", NULL, &options.shards, 256},
         {"threads", OPTIONS_U64, "N", "that share the shards out (S)", NULL, &options.threads, 256},
         {"rounds", OPTIONS_U64, "N", "turns of each side (5)", NULL, &options.rounds,

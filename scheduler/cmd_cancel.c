@@ -1,11 +1,41 @@
 /* nero-sched cancel: end a run's unfinished jobs. */
 #include <stdio.h>
 
+#include "nero/layout.h"
 #include "nero/queue.h"
+#include "nero/redis_child.h"
 
 #include "cli.h"
+#include "local.h"
 #include "redis_find.h"
 #include "served.h"
+
+/*
+ * The Redis that is given, or the run's own where it is up; else it is started for the moment
+ * (*own): a run that was stopped here is cancelled in the store all the same.
+ */
+static enum nero_status get_redis(const char *given, struct storage *store, const char *store_url,
+                                  const char *run, struct redis_child **own,
+                                  char url[REDIS_FIND_URL_BYTES], struct nero_err *err)
+{
+    char key[LAYOUT_KEY_BYTES];
+    char folder[LOCAL_PATH_BYTES];
+
+    if (redis_find(given, run, store_url, url, err) == NERO_OK) {
+        return NERO_OK;
+    }
+    if (layout_check_run(run, err) != NERO_OK) {
+        return err->status;
+    }
+    layout_run(key, run);
+    if (storage_head(store, key, NULL, err) != NERO_OK ||
+        local_folder(run, store_url, true, folder, err) != NERO_OK ||
+        redis_child_start(folder, own, err) != NERO_OK) {
+        return err_wrap(err, "run %s", run);
+    }
+    (void)snprintf(url, REDIS_FIND_URL_BYTES, "%s", redis_child_url(*own));
+    return NERO_OK;
+}
 
 int cmd_cancel(int argc, char **argv)
 {
@@ -25,7 +55,8 @@ int cmd_cancel(int argc, char **argv)
         .arguments = "RUN",
         .about =
             "End a run's unfinished jobs: signed 'cancelled' slots in the store first, then the\n"
-            "queue. Fences off whoever serves the run. 'resume' opens the jobs again.",
+            "queue. Fences off whoever serves the run. 'resume' opens the jobs again. Without\n"
+            "--redis the run's private one, which is started for the moment if need be.",
         .examples = "  nero-sched cancel demo-3f9a12\n"
                     "  nero-sched cancel demo-3f9a12 --why 'wrong grammar' --json\n",
         .specs = specs,
@@ -34,6 +65,7 @@ int cmd_cancel(int argc, char **argv)
         .arguments_max = 1};
     struct options_parsed parsed;
     struct storage *store = NULL;
+    struct redis_child *own = NULL;
     struct queue *queue = NULL;
     static struct served served;
     struct nero_err err;
@@ -51,7 +83,7 @@ int cmd_cancel(int argc, char **argv)
     if (cli_store_url(store_url, false, url, &err) != NERO_OK ||
         cli_open_store(url, false, &store, &err) != NERO_OK ||
         cli_store_mode(store, store_mode, &err) != NERO_OK ||
-        redis_find(redis, parsed.arguments[0], url, redis_url, &err) != NERO_OK ||
+        get_redis(redis, store, url, parsed.arguments[0], &own, redis_url, &err) != NERO_OK ||
         queue_open(redis_url, &queue, &err) != NERO_OK) {
         status = err.status;
     } else {
@@ -64,6 +96,7 @@ int cmd_cancel(int argc, char **argv)
         served_close(&served);
     }
     queue_close(queue);
+    redis_child_stop(own);
     storage_close(store);
     if (status != NERO_OK) {
         return cli_fail(command.program, &err);

@@ -571,8 +571,8 @@ int cmd_evaluate(int argc, char **argv)
     const struct options_spec specs[] = {
         {"preset", OPTIONS_STRING, "FILE", "grammar, data set, split, attack and budget", NULL,
          &preset, 0},
-        {"seeds", OPTIONS_U64, "N", "trainings, each with a seed of its own", NULL, &evaluate.count,
-         SEEDS_MAX},
+        {"seeds", OPTIONS_COUNT, "N", "trainings, each with a seed of its own", NULL,
+         &evaluate.count, SEEDS_MAX},
         {"split", OPTIONS_STRING, "PART", "what is scored: fitness (default), or all test images",
          NULL, &split, 0},
         {"budget", OPTIONS_STRING, "KIND:N", "of a training: epochs:8, steps:500, seconds:600",

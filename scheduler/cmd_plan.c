@@ -506,7 +506,7 @@ int cmd_plan(int argc, char **argv)
         {"flops-per-second", OPTIONS_DOUBLE, "X",
          "what one runner does, 2 FLOPs a multiply-add (default 1e10)", NULL,
          &plan.flops_per_second, 0},
-        {"runners", OPTIONS_U64, "N", "runners at work (default: the preset's)", NULL, &runners,
+        {"runners", OPTIONS_COUNT, "N", "runners at work (default: the preset's)", NULL, &runners,
          100000},
         CLI_OPTION_JSON(&json)};
     const struct options_command command = {

@@ -183,9 +183,9 @@ int cmd_rebuild(int argc, char **argv)
         {"verify", OPTIONS_FLAG, NULL,
          "rebuild beside the live queue, compare, drop it; exit code 1 on differences", NULL,
          &flags.verify, 0},
-        {"lease-ms", OPTIONS_U64, "MS", "for how long begun jobs wait for their runners", NULL,
+        {"lease-ms", OPTIONS_MS, "MS", "for how long begun jobs wait for their runners", NULL,
          &flags.lease_ms, 3600000},
-        {"window-kib", OPTIONS_U64, "KIB", "of job envelopes in Redis; more wait in the store",
+        {"window-kib", OPTIONS_COUNT, "KIB", "of job envelopes in Redis; more wait in the store",
          NULL, &flags.window_kib, 1024 * 1024 * 1024},
         CLI_OPTION_JSON(&flags.json)};
     const struct options_command command = {

@@ -85,7 +85,7 @@ int cmd_resume(int argc, char **argv)
     uint64_t generations = 0;
     const struct options_spec specs[] = {
         RUN_SESSION_OPTIONS(session),
-        {"generations", OPTIONS_U64, "N",
+        {"generations", OPTIONS_COUNT, "N",
          "extend the run, finished or not: as if it had been submitted with N", NULL, &generations,
          RUN_GENERATIONS_MAX},
     };

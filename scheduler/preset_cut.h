@@ -25,11 +25,11 @@ struct preset_cut {
 /* Rows of a command's table of options; --budget apart, since `submit` has one of its own. */
 /* clang-format off */
 #define PRESET_CUT_OPTIONS(cut)                                                                \
-    {"lineages", OPTIONS_U64, "N", "independent searches that share queue and runners",        \
+    {"lineages", OPTIONS_COUNT, "N", "independent searches that share queue and runners",        \
      NULL, &(cut).lineages, RUN_LINEAGES_MAX},                                                 \
     {"strategy", OPTIONS_STRING, "NAME",                                                       \
      "evolve, or random: as many trainings of random candidates", NULL, &(cut).strategy, 0},   \
-    {"images", OPTIONS_U64, "N", "use N images, cut into parts as the preset's are",           \
+    {"images", OPTIONS_COUNT, "N", "use N images, cut into parts as the preset's are",           \
      NULL, &(cut).images, JOB_IMAGES_MAX}
 #define PRESET_CUT_OPTION_BUDGET(cut)                                                          \
     {"budget", OPTIONS_STRING, "KIND:N", "of a training; the cap is scaled with it",           \

@@ -8,7 +8,7 @@ enum { REDIS_FIND_URL_BYTES = 1200 };
 
 /*
  * `given`, else the private Redis of a local run of this store if one is up.
- * Errors: not_found (says what to give).
+ * Errors: unavailable (says what to give).
  */
 enum nero_status redis_find(const char *given, const char *run, const char *store_url,
                             char out[REDIS_FIND_URL_BYTES], struct nero_err *err);

@@ -26,15 +26,15 @@ struct run_session {
 #define RUN_SESSION_OPTIONS(flags)                                                             \
     CLI_OPTION_STORE(&(flags).store),                                                          \
     CLI_OPTION_REDIS(&(flags).local.redis_url),                                                \
-    {"runners", OPTIONS_U64, "N", "local runner processes", NULL, &(flags).runners,            \
+    {"runners", OPTIONS_COUNT, "N", "local runner processes", NULL, &(flags).runners,            \
      LOCAL_RUNNERS_MAX},                                                                       \
     {"backend", OPTIONS_STRING, "NAME", "what the local runners compute on: auto, cpu, ref",   \
      "NERO_BACKEND", &(flags).backend, 0},                                                     \
-    {"shards", OPTIONS_U64, "S", "cut training batches into S shards, a thread each (1)",      \
+    {"shards", OPTIONS_COUNT, "S", "cut training batches into S shards, a thread each (1)",      \
      NULL, &(flags).local.shards, LOCAL_SHARDS_MAX},                                           \
     {"checkpoint-interval", OPTIONS_STRING, "WHEN", "auto, steps:N, seconds:T, overhead:P%",   \
      NULL, &(flags).local.checkpoint_interval, 0},                                             \
-    {"lease-ms", OPTIONS_U64, "MS", "lease of a job without a heartbeat", NULL,                \
+    {"lease-ms", OPTIONS_MS, "MS", "lease of a job without a heartbeat", NULL,                \
      &(flags).local.lease_ms, 3600000},                                                        \
     {"skip-audit", OPTIONS_FLAG, NULL, "do not audit at the end", NULL, &(flags).skip_audit,   \
      0},                                                                                       \

@@ -42,7 +42,7 @@ enum nero_status evolve_check(const struct evolve_run *run, struct nero_err *err
                        (unsigned)search->module_count, RUN_MODULES_MAX);
     }
     if (search->lambda < 1 || search->lambda > RUN_LAMBDA_MAX) {
-        return err_set(err, NERO_INVALID, 0, "lambda %u; allowed: 1 to %d",
+        return err_set(err, NERO_INVALID, 0, "search.lambda %u; allowed: 1 to %d",
                        (unsigned)search->lambda, RUN_LAMBDA_MAX);
     }
     for (uint32_t m = 0; m < search->module_count; m++) {

@@ -49,7 +49,7 @@ refused 2 edited.yaml lamda -- "${run[@]}"
 edited 's/^  lambda: 2/  lambda: many/'
 refused 2 edited.yaml lambda many -- "${run[@]}"
 edited 's/^  lambda: 2/  lambda: 0/'
-refused 2 lambda -- "${run[@]}"
+refused 2 'search.lambda 0' -- "${run[@]}"
 edited 's/grammar: smoke.bnf/grammar: none.bnf/'
 refused 2 none.bnf -- "${run[@]}"
 edited 's/grammar: smoke.bnf/grammar: broken.bnf/'
@@ -112,6 +112,8 @@ refused 2 /sys/nero-store "make the folder" -- "${run[@]}" --store file:///sys/n
 refused 2 "exclusive or attempt" -- "${run[@]}" --store-mode none
 refused 2 "gopher" -- "${run[@]}" --store gopher://somewhere
 refused 3 "127.0.0.1:9" -- "${run[@]}" --redis redis://127.0.0.1:9/0
+refused 2 --lease-ms 100 -- "${run[@]}" --lease-ms 1
+refused 2 --runners "between 1 and" -- nero-sched run "$work/edited.yaml" --name bad --runners 0
 refused 3 "install the package redis-server" -- env "PATH=$2" "${run[@]}"
 refused 2 XDG_STATE_HOME /proc/none -- env XDG_STATE_HOME=/proc/none "${run[@]}"
 socket=$work/redis.sock # a port may be taken

@@ -66,6 +66,21 @@ start resume after-0
 wait_for 60 grep -q "epoch" "$work/stopped.out"
 stop after-0
 
+# ---- one that is stopped can be cancelled, and opened again ----
+nero-sched cancel after-0 --why "not wanted" >"$work/cancel.out" 2>&1 || fail "cancel: $(cat "$work/cancel.out")"
+nero-sched explain 1.1 --run after-0 >"$work/story.out" 2>&1 || true
+grep -q "cancelled.*not wanted" "$work/story.out" || fail "not cancelled: $(cat "$work/story.out")"
+start resume after-0
+wait_for 60 grep -q "epoch" "$work/stopped.out"
+stop after-0
+code=0
+nero-sched cancel no-such-run >"$work/cancel.out" 2>&1 || code=$?
+[ "$code" -eq 2 ] || fail "a run that is not there was cancelled: $code"
+code=0
+nero-sched watch after-0 --once >"$work/watch.out" 2>&1 || code=$?
+[ "$code" -eq 3 ] || fail "watch of a stopped run: $code"
+grep -qF "nero-sched resume after-0" "$work/watch.out" || fail "watch: $(cat "$work/watch.out")"
+
 # ---- the same end ----
 nero-sched run "${smoke[@]}" --name calm >"$work/calm.out" 2>&1 || fail "the undisturbed run"
 export_run calm

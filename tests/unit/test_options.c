@@ -16,7 +16,7 @@
 static struct {
     bool flag;
     const char *text;
-    uint64_t number;
+    uint64_t number, count, time;
     double real;
     struct options_list list;
 } got;
@@ -25,6 +25,8 @@ static const struct options_spec specs[] = {
     {"flag", OPTIONS_FLAG, NULL, "a flag", NULL, &got.flag, 0},
     {"text", OPTIONS_STRING, "TEXT", "a text", "NERO_TEST_TEXT", &got.text, 0},
     {"number", OPTIONS_U64, "N", "a number", NULL, &got.number, 100},
+    {"count", OPTIONS_COUNT, "N", "a number from 1", NULL, &got.count, 0},
+    {"time", OPTIONS_MS, "MS", "a number from 100", NULL, &got.time, 1000},
     {"real", OPTIONS_DOUBLE, "X", "a real", NULL, &got.real, 0},
     {"set", OPTIONS_LIST, "KEY=VALUE", "a list", NULL, &got.list, 0},
 };
@@ -32,7 +34,7 @@ static const struct options_command command = {.program = "test",
                                                .arguments = "[FILE]",
                                                .about = "about",
                                                .specs = specs,
-                                               .spec_count = 5,
+                                               .spec_count = 7,
                                                .arguments_min = 0,
                                                .arguments_max = 1};
 
@@ -82,6 +84,14 @@ static void test_options__mistakes_are_named(void **state)
     assert_non_null(strstr(err.message, "--nope"));
     assert_int_equal(PARSE(&out, &err, "--number", "101"), NERO_INVALID);
     assert_non_null(strstr(err.message, "--number"));
+    assert_int_equal(PARSE(&out, &err, "--number", "18446744073709551616"), NERO_INVALID);
+    assert_non_null(strstr(err.message, "between 0 and 100"));
+    assert_int_equal(PARSE(&out, &err, "--count", "0"), NERO_INVALID);
+    assert_int_equal(PARSE(&out, &err, "--count", "1"), NERO_OK);
+    assert_int_equal(PARSE(&out, &err, "--time", "99"), NERO_INVALID);
+    assert_non_null(strstr(err.message, "--time: 99 is not between 100 and 1000"));
+    assert_int_equal(PARSE(&out, &err, "--time", "100"), NERO_OK);
+    assert_int_equal(got.time, 100);
     assert_int_equal(PARSE(&out, &err, "--number", "7x"), NERO_INVALID);
     assert_int_equal(PARSE(&out, &err, "--number", "-1"), NERO_INVALID);
     assert_int_equal(PARSE(&out, &err, "--number"), NERO_INVALID);

@@ -15,9 +15,17 @@
 
 #include "nero/err.h"
 
-enum { OPTIONS_ARGUMENTS_MAX = 16, OPTIONS_LIST_MAX = 32 };
+enum { OPTIONS_ARGUMENTS_MAX = 16, OPTIONS_LIST_MAX = 32, OPTIONS_MS_MIN = 100 };
 
-enum options_kind { OPTIONS_FLAG, OPTIONS_STRING, OPTIONS_U64, OPTIONS_DOUBLE, OPTIONS_LIST };
+enum options_kind {
+    OPTIONS_FLAG,
+    OPTIONS_STRING,
+    OPTIONS_U64,   /* from 0 */
+    OPTIONS_COUNT, /* a U64 from 1: where 0 stands for "not given" */
+    OPTIONS_MS,    /* a U64 from OPTIONS_MS_MIN: a time within which others must be heard */
+    OPTIONS_DOUBLE,
+    OPTIONS_LIST
+};
 
 struct options_list {
     const char *values[OPTIONS_LIST_MAX];
@@ -32,7 +40,7 @@ struct options_spec {
     const char *help;
     const char *env; /* NULL: none */
     void *target;
-    uint64_t max; /* U64: largest allowed; 0: no limit */
+    uint64_t max; /* U64, COUNT, MS: largest allowed; 0: no limit */
 };
 
 struct options_command {
