@@ -10,8 +10,6 @@
 #include "fields.h"
 #include "nero/genotype.h"
 
-#define JOB_BELOW_ONE 0x1.fffffffffffffp-1
-
 static const char *const budget_names[] = {[JOB_SECONDS] = "seconds",
                                            [JOB_EPOCHS] = "epochs",
                                            [JOB_STEPS] = "steps",
@@ -72,7 +70,7 @@ void job_protocol_fields(struct record *r, struct job_protocol *protocol)
     attack_fields(r, &protocol->attack);
     record_u32(r, "eval_batch", &protocol->eval_batch, 1, JOB_SCORED_MAX);
     record_real(r, "l2", &protocol->l2, 0.0, 1.0);
-    record_real(r, "bn_momentum", &protocol->bn_momentum, 0.0, JOB_BELOW_ONE);
+    record_real(r, "bn_momentum", &protocol->bn_momentum, 0.0, RECORD_BELOW_ONE);
     record_bool(r, "augment", &protocol->augment);
     record_real(r, "ill_fitted_share", &protocol->ill_fitted_share, DBL_MIN, 1.0);
     record_u32(r, "on_timeout", &protocol->on_timeout, JOB_SCORE_LAST, JOB_SCORE_BEST);

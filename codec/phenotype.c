@@ -6,9 +6,6 @@
 
 #include "fields.h"
 
-/* Below 1: the largest double that is not 1. */
-#define PHENOTYPE_BELOW_ONE 0x1.fffffffffffffp-1
-
 void phenotype_init(struct phenotype *phenotype)
 {
     memset(phenotype, 0, sizeof *phenotype);
@@ -104,19 +101,19 @@ static void learning_fields(struct record *r, struct phenotype_learning *learnin
     record_real(r, "lr", &learning->lr, DBL_MIN, 100.0);
     record_real(r, "decay", &learning->decay, 0.0, 1.0);
     if (record_when(r, "momentum", learning->optimiser == PHENOTYPE_SGD)) {
-        record_real(r, "momentum", &learning->momentum, 0.0, PHENOTYPE_BELOW_ONE);
+        record_real(r, "momentum", &learning->momentum, 0.0, RECORD_BELOW_ONE);
     }
     if (record_when(r, "nesterov", learning->optimiser == PHENOTYPE_SGD)) {
         record_bool(r, "nesterov", &learning->nesterov);
     }
     if (record_when(r, "rho", learning->optimiser == PHENOTYPE_RMSPROP)) {
-        record_real(r, "rho", &learning->rho, 0.0, PHENOTYPE_BELOW_ONE);
+        record_real(r, "rho", &learning->rho, 0.0, RECORD_BELOW_ONE);
     }
     if (record_when(r, "beta1", learning->optimiser == PHENOTYPE_ADAM)) {
-        record_real(r, "beta1", &learning->beta1, 0.0, PHENOTYPE_BELOW_ONE);
+        record_real(r, "beta1", &learning->beta1, 0.0, RECORD_BELOW_ONE);
     }
     if (record_when(r, "beta2", learning->optimiser == PHENOTYPE_ADAM)) {
-        record_real(r, "beta2", &learning->beta2, 0.0, PHENOTYPE_BELOW_ONE);
+        record_real(r, "beta2", &learning->beta2, 0.0, RECORD_BELOW_ONE);
     }
     record_u32(r, "batch", &learning->batch, 1, PHENOTYPE_BATCH_MAX);
     record_u32(r, "early_stop", &learning->early_stop, 1, PHENOTYPE_EPOCHS_MAX);

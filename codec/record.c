@@ -1,6 +1,7 @@
 #include "record_impl.h"
 
 #include <assert.h>
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <msgpack.h>
@@ -434,6 +435,17 @@ void record_bool(struct record *r, const char *field, bool *value)
     }
 }
 
+/* Ends of the doubles stand for bounds that are not themselves allowed. */
+static void fail_bounds(struct record *r, const char *field, double number, double min, double max)
+{
+    char low[40];
+    char high[40];
+
+    (void)snprintf(low, sizeof low, min == DBL_MIN ? "above 0" : "at least %.15g", min);
+    (void)snprintf(high, sizeof high, max == RECORD_BELOW_ONE ? "below 1" : "at most %.15g", max);
+    record_fail(r, field, "%.15g is not a number that is %s and %s", number, low, high);
+}
+
 static void record_double(struct record *r, const char *field, double *value, bool any, double min,
                           double max)
 {
@@ -447,7 +459,7 @@ static void record_double(struct record *r, const char *field, double *value, bo
     }
     number = taken ? token.real : *value;
     if (!any && !(isfinite(number) && number >= min && number <= max)) {
-        record_fail(r, field, "%.17g is not a number within [%.17g, %.17g]", number, min, max);
+        fail_bounds(r, field, number, min, max);
     } else if (taken) {
         *value = number;
         record_step(r, field, &token);

@@ -2,6 +2,7 @@
  * Goal: the reader and writer under every record keep their promises at the edges. Method: small
  * records made by hand, byte by byte.
  */
+#include <float.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -164,6 +165,34 @@ static void test_record__texts_are_cleaned_when_written_and_refused_when_read(vo
     bytes_fini(&out);
 }
 
+static void test_record__bounds_of_reals_are_said_in_words(void **state)
+{
+    static const struct {
+        double value, min, max;
+        const char *message;
+    } cases[] = {
+        {0.0, DBL_MIN, 1.0, "thing: x: 0 is not a number that is above 0 and at most 1"},
+        {1.0, 0.0, RECORD_BELOW_ONE, "thing: x: 1 is not a number that is at least 0 and below 1"},
+        {(double)NAN, 0.0, 2.5, "thing: x: nan is not a number that is at least 0 and at most 2.5"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct nero_err err;
+        struct record r;
+        struct bytes out;
+        double value = cases[i].value;
+
+        bytes_init(&out, 100);
+        record_write_begin(&r, "thing", &out, 100, &err);
+        record_open(&r, 1, 1);
+        record_real(&r, "x", &value, cases[i].min, cases[i].max);
+        assert_int_equal(record_end(&r), NERO_INVALID);
+        assert_string_equal(err.message, cases[i].message);
+        bytes_fini(&out);
+    }
+}
+
 static void test_record__a_failed_write_leaves_the_buffer_as_it_was(void **state)
 {
     struct nero_err err;
@@ -247,6 +276,7 @@ int main(void)
         cmocka_unit_test(test_record__size_is_limited_first),
         cmocka_unit_test(test_record__messages_name_field_and_offset),
         cmocka_unit_test(test_record__texts_are_cleaned_when_written_and_refused_when_read),
+        cmocka_unit_test(test_record__bounds_of_reals_are_said_in_words),
         cmocka_unit_test(test_record__a_failed_write_leaves_the_buffer_as_it_was),
         cmocka_unit_test(test_record__every_nan_is_written_as_one),
         cmocka_unit_test(test_record__json_is_printed),

@@ -106,7 +106,8 @@ void record_i32(struct record *r, const char *field, int32_t *value, int32_t min
 void record_i64(struct record *r, const char *field, int64_t *value, int64_t min, int64_t max);
 void record_bool(struct record *r, const char *field, bool *value);
 
-/* Finite, within [min, max]. */
+/* Finite, within [min, max]. DBL_MIN and RECORD_BELOW_ONE say "above 0" and "below 1". */
+#define RECORD_BELOW_ONE 0x1.fffffffffffffp-1
 void record_real(struct record *r, const char *field, double *value, double min, double max);
 /* Any value; every NaN is stored as the one quiet NaN 0x7ff8000000000000. */
 void record_real_any(struct record *r, const char *field, double *value);
