@@ -309,9 +309,11 @@ static enum nero_status sample_first_ones(const struct preset_run *run, struct p
     if (status == NERO_OK && plan->sampled == 0) {
         status =
             err_set(err, NERO_INVALID, 0,
-                    "of %d %s none keeps the preset's limits: raise max_parameters, max_macs or "
-                    "max_plan_bytes, or make the %s smaller",
-                    PLAN_DRAWS_MAX, sample_name(plan), plan->seeded ? "seed genotype" : "grammar");
+                    "of %d %s none can be trained: its batch is larger than train_count (%u "
+                    "images), or it is over max_parameters, max_macs or max_plan_bytes; change "
+                    "those, or make the %s smaller",
+                    PLAN_DRAWS_MAX, sample_name(plan), run->preset.record.protocol.train_count,
+                    plan->seeded ? "seed genotype" : "grammar");
     }
     if (status == NERO_OK) {
         summarise(plan, samples, room);

@@ -114,6 +114,7 @@ refused 2 "gopher" -- "${run[@]}" --store gopher://somewhere
 refused 3 "127.0.0.1:9" -- "${run[@]}" --redis redis://127.0.0.1:9/0
 refused 2 --lease-ms 100 -- "${run[@]}" --lease-ms 1
 refused 2 --runners "between 1 and" -- nero-sched run "$work/edited.yaml" --name bad --runners 0
+refused 2 "train_count (1 images)" -- nero-sched plan "$work/smoke.yaml" --images 3
 refused 3 "install the package redis-server" -- env "PATH=$2" "${run[@]}"
 refused 2 XDG_STATE_HOME /proc/none -- env XDG_STATE_HOME=/proc/none "${run[@]}"
 socket=$work/redis.sock # a port may be taken
