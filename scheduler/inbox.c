@@ -124,3 +124,38 @@ enum nero_status inbox_take(struct storage *store, const struct key_pair *root, 
     storage_list_fini(&list);
     return status;
 }
+
+/* The signature does not matter: this only helps a person who waits. */
+static bool is_for(struct storage *store, const char *key, const char *run)
+{
+    struct envelope envelope;
+    struct run_record record;
+    struct bytes stored;
+    struct nero_err ignored;
+    bool found;
+
+    bytes_init(&stored, RUN_BYTES_MAX + ENVELOPE_OVERHEAD_MAX);
+    found =
+        storage_get(store, key, &stored, NULL, &ignored) == NERO_OK &&
+        envelope_parse(bytes_as_view(&stored), ENVELOPE_REQUEST, &envelope, &ignored) == NERO_OK &&
+        run_record_decode(envelope.payload, &record, &ignored) == NERO_OK &&
+        strcmp(record.name, run) == 0;
+    bytes_fini(&stored);
+    return found;
+}
+
+bool inbox_holds(struct storage *store, const char *run)
+{
+    struct storage_list list;
+    struct nero_err ignored;
+    bool found = false;
+
+    if (storage_list_page(store, "inbox/", NULL, INBOX_REQUESTS_MAX, &list, &ignored) != NERO_OK) {
+        return false;
+    }
+    for (size_t i = 0; i < list.count && !found; i++) {
+        found = is_for(store, list.entries[i].key, run);
+    }
+    storage_list_fini(&list);
+    return found;
+}

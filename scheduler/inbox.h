@@ -5,6 +5,7 @@
 #ifndef NERO_INBOX_H
 #define NERO_INBOX_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "nero/envelope.h"
@@ -21,5 +22,8 @@ enum nero_status inbox_put(struct storage *store, const struct run_record *recor
  */
 enum nero_status inbox_take(struct storage *store, const struct key_pair *root, uint32_t *made,
                             struct nero_err *err);
+
+/* Does a request for a run of this name wait? What cannot be read does not count. */
+bool inbox_holds(struct storage *store, const char *run);
 
 #endif

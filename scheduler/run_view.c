@@ -8,6 +8,7 @@
 #include "nero/mem.h"
 
 #include "dataset_store.h"
+#include "inbox.h"
 
 static enum nero_status count_closed(struct run_view *view, struct nero_err *err)
 {
@@ -69,6 +70,11 @@ enum nero_status run_view_open(struct storage *store, const char *run,
     status = layout_check_run(run, err);
     if (status == NERO_OK) {
         status = trust_open(store, run, root, &out->trust, err);
+    }
+    if (status == NERO_NOT_FOUND && inbox_holds(store, run)) {
+        return err_set(err, NERO_NOT_FOUND, 0,
+                       "run %s is submitted and waits for a 'nero-sched serve' of %s to take it up",
+                       run, storage_url(store));
     }
     if (status == NERO_NOT_FOUND) {
         return err_set(err, NERO_NOT_FOUND, 0, "there is no run %s in %s", run, storage_url(store));

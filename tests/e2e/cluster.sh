@@ -24,10 +24,14 @@ pids+=("$redis")
 wait_for 1 listens
 export NERO_REDIS=redis://127.0.0.1:$port/0 NERO_STORE=file://$work/store NERO_LOG=info
 
+nero-sched submit "$source/presets/smoke.yaml" --name first --seed 5 || fail "submit"
+code=0
+nero-sched status first >"$work/status.out" 2>&1 || code=$?
+[ "$code" -eq 2 ] || fail "status before serve: $code"
+grep -q "run first is submitted and waits" "$work/status.out" || fail "status: $(cat "$work/status.out")"
 nero-sched serve --lease-ms 2000 >"$work/serve.log" 2>&1 &
 serve=$!
 pids+=("$serve")
-nero-sched submit "$source/presets/smoke.yaml" --name first --seed 5 || fail "submit"
 says() { nero-sched status "$1" | grep -q "$2"; }
 wait_for 10 says first "no runner is there to take 2 ready"
 
