@@ -90,6 +90,29 @@ static void test_runner_ends__inadmissible_job_fails_for_good(void **state)
     world_end_run(&world);
 }
 
+/* Queued again though the store has closed it: it is done with, and nobody looks for a dead letter.
+ */
+static void test_runner_ends__a_job_failed_in_the_store_leaves_no_dead_letter(void **state)
+{
+    struct queue_job_info info;
+    struct nero_err err = {0};
+
+    (void)state;
+    world_begin_run(&world, "epochs:1", too_large);
+    world_start(&world, 0, once);
+    assert_int_equal(world_wait_end(&world, 0, 90000), 0);
+    world_job_state(&world, &info);
+    assert_string_equal(info.state, "dead");
+    tiny_check(queue_finish(world.queue, world.run.name, world.epoch, &world.job.id, &err), &err,
+               "finish");
+    world_submit(&world);
+    world_start(&world, 0, once);
+    assert_int_equal(world_wait_end(&world, 0, 90000), 0);
+    world_job_state(&world, &info);
+    assert_string_equal(info.state, "gone");
+    world_end_run(&world);
+}
+
 /* Its inference plan takes 3.3 TB. */
 static void beyond_memory(struct job_spec *spec)
 {
@@ -502,6 +525,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_runner_ends__inadmissible_job_fails_for_good),
+        cmocka_unit_test(test_runner_ends__a_job_failed_in_the_store_leaves_no_dead_letter),
         cmocka_unit_test(test_runner_ends__job_without_memory_is_given_back),
         cmocka_unit_test(test_runner_ends__jobs_behind_one_that_it_cannot_do_are_done),
         cmocka_unit_test(test_runner_ends__job_of_another_class_is_given_back),
